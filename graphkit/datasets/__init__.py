@@ -1,0 +1,1 @@
+"""Data in: cards, readers, validation, splits, and the dataset artefact."""

@@ -1,0 +1,55 @@
+"""Histories read from a dataset: what each user met, as of a moment."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from graphkit import schemas
+from graphkit.datasets.store import Dataset
+from graphkit.user_features import STRONG, WEAK, Histories, History, Pool
+
+
+def read_histories(
+    dataset: Dataset, before: datetime | None, days: int | None = None, max_items: int | None = None
+) -> Histories:
+    """Train histories per type and signal group, strictly before ``before`` (None: all of train).
+
+    ``days`` keeps that many days before ``before`` only, ``max_items`` each user's most recent items.
+    """
+    groups = {STRONG: dataset.meta.strong, WEAK: dataset.meta.weak}
+    rows = _in_window(dataset.interactions(schemas.TRAIN), before, days)
+    return {
+        Pool(item_type, group): _history(
+            rows.filter((pl.col(schemas.ITEM_TYPE) == item_type) & pl.col(schemas.SIGNAL).is_in(list(signals))),
+            dataset.meta.num_users,
+            max_items,
+        )
+        for item_type in dataset.meta.types
+        for group, signals in groups.items()
+        if signals
+    }
+
+
+def _in_window(rows: pl.LazyFrame, before: datetime | None, days: int | None) -> pl.LazyFrame:
+    if before is None:
+        return rows
+    time = pl.col(schemas.TIMESTAMP)
+    rows = rows.filter(time < before)
+    return rows if days is None else rows.filter(time >= before - timedelta(days=days))
+
+
+def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None) -> History:
+    pairs = (
+        rows.group_by(schemas.USER, schemas.ITEM)
+        .agg(pl.col(schemas.TIMESTAMP).max())
+        .sort(schemas.USER, schemas.TIMESTAMP, schemas.ITEM, nulls_last=False)
+    )
+    if max_items is not None:
+        pairs = pairs.group_by(schemas.USER, maintain_order=True).tail(max_items)
+    frame = pairs.select(schemas.USER, schemas.ITEM).collect()
+    count = np.bincount(frame[schemas.USER].to_numpy(), minlength=num_users)
+    indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
+    return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32))

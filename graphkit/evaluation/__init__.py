@@ -1,0 +1,1 @@
+"""Full-catalogue ranking metrics, simple peers, intervals."""

@@ -1,0 +1,1 @@
+"""The co-listening graph: builder and artefact."""

@@ -1,0 +1,1 @@
+"""Heterogeneous GraphSAGE: neighbours, sampler, model, training, inference."""

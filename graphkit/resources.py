@@ -1,0 +1,13 @@
+"""Where the presets (``configs/``) and dataset cards (``data/``) are, in a checkout and in a wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def folder(name: str) -> Path:
+    """The folder of bundled ``configs`` or ``data`` files."""
+    installed = _PACKAGE / "resources" / name
+    return installed if installed.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,1 @@
+"""Recommendations from an exported bundle; imports neither torch nor TensorFlow."""

@@ -1,0 +1,158 @@
+"""User features: pooled item embeddings of a user's history, and categorical features.
+
+The one code path from histories to the user tower's inputs: training, evaluation and serving all call it,
+so a served vector is the vector that was trained. numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+from safetensors.numpy import load_file, save_file
+
+STRONG: Final = "strong"
+WEAK: Final = "weak"
+#: Categorical slot of a value that was missing or not seen in training.
+UNKNOWN: Final = 0
+
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.float32]
+
+
+class Pool(NamedTuple):
+    """One pooled block: the items of ``item_type`` that the user met through ``group`` signals."""
+
+    item_type: str
+    group: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.item_type}/{self.group}"
+
+
+@dataclass(frozen=True)
+class History:
+    """Distinct items per user, oldest first: those of user ``u`` are ``items[indptr[u]:indptr[u + 1]]``."""
+
+    indptr: npt.NDArray[np.int64]  # [num_users + 1]
+    items: npt.NDArray[np.int32]  # [num_pairs]
+
+    @property
+    def num_users(self) -> int:
+        return len(self.indptr) - 1
+
+    def of(self, user: int) -> npt.NDArray[np.int32]:
+        """The items of one user, oldest first."""
+        return self.items[self.indptr[user] : self.indptr[user + 1]]
+
+    def pairs(self, users: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """``(row, item)`` of every history entry of ``users``; ``row`` counts along ``users``."""
+        start = self.indptr[users]
+        length = self.indptr[users + 1] - start
+        row = np.repeat(np.arange(len(users)), length)
+        offset = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
+        return row, self.items[start[row] + offset]
+
+
+Histories = dict[Pool, History]
+
+
+class FeatureSpec(BaseModel):
+    """The user tower's input signature: saved beside the model, read by whoever feeds it.
+
+    ``categorical`` maps a feature (``country``, ``age``) to its vocabulary; value ``v`` has the id
+    ``1 + vocabulary.index(v)``, anything else has 0. Ages are binned by ``age_edges`` first.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pools: tuple[Pool, ...]
+    embedding_dim: int
+    categorical: dict[str, tuple[str, ...]] = {}
+    age_edges: tuple[int, ...] = (18, 25, 30, 35, 45, 55, 65)
+
+    @property
+    def pooled_dim(self) -> int:
+        """Width of the dense input: a mean embedding and a log count per pool."""
+        return len(self.pools) * (self.embedding_dim + 1)
+
+    def encode(self, feature: str, values: Sequence[object]) -> npt.NDArray[np.int32]:
+        """Categorical ids int32 [n] of raw values (None, unseen: 0)."""
+        ids = {value: i for i, value in enumerate(self.categorical[feature], start=1)}
+        if feature == "age":
+            values = [None if v is None else self.age_bin(int(str(v))) for v in values]
+        return np.array([ids.get(str(value), UNKNOWN) for value in values], dtype=np.int32)
+
+    def age_bin(self, age: int) -> str:
+        """The label of the bin an age in years falls into."""
+        return str(int(np.searchsorted(self.age_edges, age, side="right")))
+
+
+class UserInputs(NamedTuple):
+    """The user tower's two inputs."""
+
+    pooled: Floats  # [n, spec.pooled_dim]
+    categorical: npt.NDArray[np.int32]  # [n, len(spec.categorical)]
+
+
+@dataclass(frozen=True)
+class UserFeatures:
+    """Builds the user tower's inputs from histories, item embeddings and a categorical table.
+
+    ``embeddings`` maps an item type to float32 [num_items, dim]; ``categorical`` is int32
+    [num_users, num_features] in the order of ``spec.categorical``.
+    """
+
+    spec: FeatureSpec
+    histories: Histories
+    embeddings: dict[str, Floats]
+    categorical: npt.NDArray[np.int32]
+
+    def inputs(self, users: Ints, hide: tuple[str, Ints] | None = None) -> UserInputs:
+        """Inputs of ``users`` [n]. ``hide = (item_type, items [n])`` takes one item a user out of its own
+        history, under every signal: a training label must not see itself."""
+        blocks = [self._pool(pool, users, hide) for pool in self.spec.pools]
+        return UserInputs(np.concatenate(blocks, axis=1), self.categorical[users])
+
+    def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None) -> Floats:
+        row, item = self.histories[pool].pairs(users)
+        if hide is not None and hide[0] == pool.item_type:
+            keep = item != hide[1][row]
+            row, item = row[keep], item[keep]
+        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))
+
+
+def mean_pool(row: Ints, item: Ints, vectors: Floats, num_rows: int) -> Floats:
+    """Mean of ``vectors[item]`` per row, and log(1 + count) as the last column: float32 [num_rows, dim + 1].
+
+    ``row`` is ascending. A row without items is all zeros.
+    """
+    count = np.bincount(row, minlength=num_rows)
+    out = np.zeros((num_rows, vectors.shape[1] + 1), dtype=np.float32)
+    full = np.flatnonzero(count)
+    if len(full):
+        start = np.concatenate([[0], np.cumsum(count[full])[:-1]])
+        out[full, :-1] = np.add.reduceat(vectors[item], start, axis=0) / count[full, None]
+    out[:, -1] = np.log1p(count)
+    return out
+
+
+def save_histories(path: Path, histories: Histories) -> None:
+    """Write all histories to one safetensors file."""
+    tensors: dict[str, npt.NDArray[np.generic]] = {}
+    for pool, history in histories.items():
+        tensors |= {f"{pool.name}/indptr": history.indptr, f"{pool.name}/items": history.items}
+    save_file(tensors, path)
+
+
+def load_histories(path: Path) -> Histories:
+    """The histories of a file that ``save_histories`` wrote."""
+    tensors = load_file(path)
+    names = sorted({key.rsplit("/", 1)[0] for key in tensors})
+    return {Pool(*n.rsplit("/", 1)): History(tensors[f"{n}/indptr"], tensors[f"{n}/items"]) for n in names}
