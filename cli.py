@@ -1,1 +1,461 @@
-def main() -> None: ...
+"""The ``graphkit`` command line: parse, call one function, print. Nothing heavy is imported before it is used."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from graphkit.artefacts import Batch, Workspace
+    from graphkit.config import Config
+
+F = TypeVar("F", bound=Callable[..., Any])
+SIZES = ("tiny", "small", "medium", "large")
+
+
+class KnownErrors(click.Group):
+    """Turns the errors graphkit knows into one message and an exit code; ``--debug`` shows the trace."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from graphkit.errors import GraphkitError
+
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            click.echo("interrupted; the same command resumes", err=True)
+            ctx.exit(1)
+        except Exception as error:
+            if ctx.meta.get("debug"):
+                raise
+            from graphkit.errors import as_known_error
+
+            known = as_known_error(error)
+            text = (
+                known.render() if known else f"{type(error).__name__}: {error}\n  fix:      --debug shows the trace"
+            )
+            click.echo(f"error: {text}", err=True)
+            ctx.exit(known.exit_code if isinstance(known, GraphkitError) else 1)
+
+
+def _debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    ctx.find_root().meta["debug"] = ctx.find_root().meta.get("debug", False) or value
+
+
+def _quiet(_ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        os.environ["GRAPHKIT_QUIET"] = "1"
+
+
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def add(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return add
+
+
+in_workspace = click.option(
+    "-w",
+    "--workspace",
+    "root",
+    type=click.Path(path_type=Path),
+    default="workspace",
+    envvar="GRAPHKIT_WORKSPACE",
+    show_default=True,
+    help="The folder that holds every stage's batches.",
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of tables.")
+manners = _options(
+    click.option("--quiet", is_flag=True, expose_value=False, callback=_quiet, help="No progress, no news."),
+    click.option("--debug", is_flag=True, expose_value=False, callback=_debug, help="Show the trace of an error."),
+)
+configured = _options(
+    click.option("-p", "--preset", default="default", show_default=True, help="paper, default, demo or a TOML file."),
+    click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting."),
+    click.option("--seed", type=click.IntRange(min=0), help="Short for --set run.seed=N."),
+)
+stage_options = _options(
+    in_workspace,
+    configured,
+    click.option("--dry-run", is_flag=True, help="Print what would be read and written, and do nothing."),
+    as_json,
+    manners,
+)
+
+
+def _workspace(root: Path) -> Workspace:
+    from graphkit.artefacts import Workspace
+
+    return Workspace(root)
+
+
+def _config(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, recommended: Any = None) -> Config:
+    """The resolved configuration; what the current dataset's card recommends counts unless given otherwise."""
+    from graphkit.config import load_config
+    from graphkit.pipeline import recommended_config
+
+    if recommended is None:
+        recommended = recommended_config(_workspace(root))
+    extra = () if seed is None else (f"run.seed={seed}",)
+    return load_config(preset, (*overrides, *extra), recommended)
+
+
+def _run_stage(
+    stage: str,
+    function: Callable[[], Batch],
+    root: Path,
+    config: Config,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    from graphkit import console, pipeline
+
+    if dry_run:
+        console.show_plan(pipeline.plan(_workspace(root), config, [stage]), as_json)
+        return
+    done = pipeline.finished(_workspace(root), stage, config)
+    batch = done if done is not None else function()
+    console.show_batch(batch, as_json, fresh=done is None)
+
+
+@click.group(cls=KnownErrors, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="graphkit")
+@click.option("--debug", is_flag=True, expose_value=False, callback=_debug, help="Show the trace of an error.")
+def main() -> None:
+    """Listening logs in, recommendations out: co-listening graphs, GraphSAGE, two towers.
+
+    \b
+    The chain:  import | sample -> build-graph -> train-hgnn -> train-towers -> export -> evaluate -> report
+    All of it:  graphkit run --preset demo --sample -w demo
+    Each command takes --help and prints an example.
+    """
+
+
+@main.command()
+@click.option("--size", type=click.Choice(SIZES), help="Short for --set sample.size=SIZE.")
+@stage_options
+def sample(
+    size: str | None,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Generate the sample world: a listening platform with planted tastes.
+
+    \b
+    Example:  graphkit sample --size small --seed 7 -w demo
+    """
+    from graphkit import sample_world
+
+    sized = (*overrides, f"sample.size={size}") if size else overrides
+    config = _config(root, preset, sized, seed, recommended={})
+    _run_stage("dataset", lambda: sample_world(_workspace(root), config), root, config, dry_run, as_json)
+
+
+@main.command("import")
+@click.argument("card")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.option("--strict", is_flag=True, help="Refuse the source if a single row must be rejected.")
+@_options(in_workspace, configured, as_json, manners)
+def import_(
+    card: str,
+    source: Path,
+    strict: bool,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    as_json: bool,
+) -> None:
+    """Turn logs, a catalogue and users into a dataset, by a dataset CARD (TOML).
+
+    CARD is a bundled name (graphkit cards lists them) or a TOML file; SOURCE the folder its file patterns
+    start from.
+
+    \b
+    Example:  graphkit import eswc2015 path/to/eswc2015 -w books
+    """
+    from graphkit.datasets.cards import read_card
+
+    from graphkit import console, import_dataset
+
+    config = _config(root, preset, overrides, seed, recommended=read_card(card).config)
+    console.show_batch(import_dataset(_workspace(root), card, source, config, strict=strict), as_json)
+
+
+@main.command()
+def cards() -> None:
+    """List the bundled dataset cards."""
+    from graphkit.resources import folder
+
+    for path in sorted(folder("data").glob("*.toml")):
+        click.echo(f"{path.stem:<22} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
+
+
+@main.command("build-graph")
+@stage_options
+def build_graph(
+    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Build the weighted co-listening graph and the items' text features.
+
+    \b
+    Example:  graphkit build-graph -w demo --set graph.top_k=50
+    """
+    from graphkit import build_graph as build
+
+    config = _config(root, preset, overrides, seed)
+    _run_stage("graph", lambda: build(_workspace(root), config), root, config, dry_run, as_json)
+
+
+@main.command("train-hgnn")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Short for --set hgnn.device=DEVICE.")
+@stage_options
+def train_hgnn(
+    device: str | None,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train the heterogeneous GraphSAGE and embed every item of the catalogue.
+
+    \b
+    Example:  graphkit train-hgnn -w demo --device cpu --set hgnn.epochs=20
+    """
+
+    def train() -> Batch:
+        from graphkit import train_hgnn as train_model
+
+        return train_model(_workspace(root), config)
+
+    on_device = (*overrides, f"hgnn.device={device}") if device else overrides
+    config = _config(root, preset, on_device, seed)
+    _run_stage("hgnn", train, root, config, dry_run, as_json)
+
+
+@main.command("train-towers")
+@stage_options
+def train_towers(
+    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Train the two-tower model and compute every user's and item's vector.
+
+    \b
+    Example:  graphkit train-towers -w demo --preset paper
+    """
+
+    def train() -> Batch:
+        from towers import train_towers as train_model
+
+        return train_model(_workspace(root), config)
+
+    config = _config(root, preset, overrides, seed)
+    _run_stage("towers", train, root, config, dry_run, as_json)
+
+
+@main.command()
+@stage_options
+def export(
+    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Export the serving bundle: indexes, user tower (ONNX, SavedModel), vectors, histories.
+
+    \b
+    Example:  graphkit export -w demo
+    """
+
+    def make() -> Batch:
+        from towers import export_bundle
+
+        return export_bundle(_workspace(root), config)
+
+    config = _config(root, preset, overrides, seed)
+    _run_stage("bundle", make, root, config, dry_run, as_json)
+
+
+@main.command()
+@stage_options
+def evaluate(
+    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Rank the whole catalogue for every test user; compare with simple peers, with intervals.
+
+    \b
+    Example:  graphkit evaluate -w demo --json
+    """
+
+    def measure() -> Batch:
+        from graphkit import evaluate as evaluate_models
+
+        return evaluate_models(_workspace(root), config)
+
+    config = _config(root, preset, overrides, seed)
+    _run_stage("evaluation", measure, root, config, dry_run, as_json)
+
+
+@main.command()
+@stage_options
+def report(
+    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
+) -> None:
+    """Write one self-contained HTML page about everything in the workspace.
+
+    \b
+    Example:  graphkit report -w demo
+    """
+
+    def write() -> Batch:
+        from graphkit import write_report
+
+        return write_report(_workspace(root), config)
+
+    config = _config(root, preset, overrides, seed)
+    _run_stage("report", write, root, config, dry_run, as_json)
+
+
+@main.command()
+@click.option("--sample", "make_sample", is_flag=True, help="Start from the generated sample world.")
+@click.option("--card", help="Start by importing SOURCE with this dataset card.")
+@click.option("--source", type=click.Path(path_type=Path), help="The folder that --card reads from.")
+@stage_options
+def run(
+    make_sample: bool,
+    card: str | None,
+    source: Path | None,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Run the whole chain; skip what is up to date, resume what was interrupted.
+
+    Without --sample or --card it starts from the workspace's current dataset.
+
+    \b
+    Example:  graphkit run --preset demo --sample -w demo
+    """
+    from graphkit import console, pipeline
+
+    if (card is None) != (source is None):
+        raise click.UsageError("--card and --source go together")
+    if card is not None and make_sample:
+        raise click.UsageError("start from --sample or from --card, not both")
+    # Command-line words that every stage of the chain gets as they stand.
+    words = ["-w", str(root), "--preset", preset, *(word for text in overrides for word in ("--set", text))]
+    words += [] if seed is None else ["--seed", str(seed)]
+    workspace = _workspace(root)
+    if dry_run:
+        config = _config(root, preset, overrides, seed)
+        console.show_plan(pipeline.plan(workspace, config, pipeline.chain(make_sample)), as_json)
+        return
+    if card is not None and source is not None:
+        pipeline.spawn(["import", card, str(source), *words])
+    done = pipeline.run_chain(workspace, lambda: _config(root, preset, overrides, seed), words, make_sample)
+    console.show_run(done, as_json)
+
+
+@main.command()
+@click.option("--user", required=True, help="A user id as it stands in the logs.")
+@click.option("--type", "item_type", required=True, help="A target type, as audiobook.")
+@click.option("-k", "count", type=int, default=10, show_default=True, help="How many items.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
+@_options(in_workspace, as_json, manners)
+def recommend(user: str, item_type: str, count: int, bundle: Path | None, root: Path, as_json: bool) -> None:
+    """Recommend items of one type to one user, from the exported bundle alone.
+
+    \b
+    Example:  graphkit recommend --user u42 --type audiobook -k 10 -w demo
+    """
+    from graphkit import console
+
+    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count), as_json)
+
+
+@main.command()
+@click.option("--item", required=True, help="An item id as it stands in the catalogue.")
+@click.option("--type", "item_type", help="The item's own type, where ids repeat across types.")
+@click.option("--within", help="The type to search; default: the item's own.")
+@click.option("-k", "count", type=int, default=10, show_default=True, help="How many items.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
+@_options(in_workspace, as_json, manners)
+def similar(
+    item: str, item_type: str | None, within: str | None, count: int, bundle: Path | None, root: Path, as_json: bool
+) -> None:
+    """Items closest to one item in the graph network's space, within a type or across types.
+
+    \b
+    Example:  graphkit similar --item podcast-17 --within audiobook -w demo
+    """
+    from graphkit import console
+
+    found = _bundle(bundle, root).similar(item, item_type=item_type, within=within, k=count)
+    console.show_ranking(found, as_json)
+
+
+def _bundle(folder: Path | None, root: Path) -> Any:
+    from graphkit import Bundle
+
+    return Bundle.open(folder if folder is not None else _workspace(root).current("bundle").folder)
+
+
+@main.command()
+@_options(in_workspace, as_json, manners)
+def batches(root: Path, as_json: bool) -> None:
+    """Show the chain of batches and what is stale.
+
+    \b
+    Example:  graphkit batches -w demo
+    """
+    from graphkit import console, pipeline
+
+    console.show_rows(pipeline.batch_rows(_workspace(root)), as_json, title=f"batches in {root}")
+
+
+@main.command()
+@_options(in_workspace, configured)
+def config(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None) -> None:
+    """Print the resolved configuration as TOML.
+
+    \b
+    Example:  graphkit config --preset paper --set hgnn.epochs=5
+    """
+    from graphkit import console
+
+    click.echo(console.as_toml(_config(root, preset, overrides, seed)), nl=False)
+
+
+@main.command()
+@_options(in_workspace, configured, as_json, manners)
+def doctor(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, as_json: bool) -> None:
+    """Check this machine: versions, neighbour back end, GPU, text model; what to do about each problem.
+
+    \b
+    Example:  graphkit doctor
+    """
+    from graphkit import console
+    from graphkit.doctor import examine
+
+    findings = examine(_workspace(root), _config(root, preset, overrides, seed))
+    console.show_findings(findings, as_json)
+    if any(finding.status == "problem" for finding in findings):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

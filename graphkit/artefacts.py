@@ -19,7 +19,7 @@ import platform
 import resource
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -31,20 +31,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from graphkit.config import Config
 from graphkit.config.base import Section
 from graphkit.errors import ArtefactError, WorkspaceError
+from graphkit.stages import STAGES
 
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
 ROTATION: Final = "rotation.json"
-#: The chain, in the order in which it runs, with the command that makes each stage's batch.
-STAGES: Final = {
-    "dataset": "graphkit import` or `graphkit sample",
-    "graph": "graphkit build-graph",
-    "hgnn": "graphkit train-hgnn",
-    "towers": "graphkit train-towers",
-    "bundle": "graphkit export",
-    "evaluation": "graphkit evaluate",
-    "report": "graphkit report",
-}
 _PACKAGES: Final = (
     "graphkit",
     "numpy",
@@ -151,12 +142,12 @@ class StageSpec:
         cls,
         stage: str,
         config: Config,
-        sections: Sequence[str],
-        upstream: Sequence[Batch] = (),
+        upstream: Iterable[Batch] = (),
         inputs: Mapping[str, str] | None = None,
     ) -> StageSpec:
-        """The spec of ``stage`` under ``config``, of which it reads ``sections`` (and always ``run``)."""
-        chosen: dict[str, Section] = {name: getattr(config, name) for name in ("run", *sections)}
+        """The spec of ``stage`` under ``config``, made from ``upstream`` batches and source files ``inputs``."""
+        names = ("run", *STAGES[stage].sections)
+        chosen: dict[str, Section] = {name: getattr(config, name) for name in names}
         settings = {name: section.model_dump(mode="json") for name, section in chosen.items()}
         return cls(stage, settings, config.run.seed, tuple(upstream), dict(inputs or {}))
 
@@ -260,7 +251,7 @@ class Workspace:
             return {"current": None, "legacy": None}
         except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
             raise ArtefactError(
-                "cannot be read", where=str(path), fix=f"remove it and run `{STAGES[stage]}`"
+                "cannot be read", where=str(path), fix=f"remove it and run `{STAGES[stage].command}`"
             ) from None
 
     def has(self, stage: str) -> bool:
@@ -272,9 +263,22 @@ class Workspace:
         batch_id = self.rotation(stage)["current"]
         if batch_id is None:
             raise ArtefactError(
-                f"the workspace has no {stage} yet", where=str(self.root), fix=f"run `{STAGES[stage]}` first"
+                f"the workspace has no {stage} yet", where=str(self.root), fix=f"run `{STAGES[stage].command}` first"
             )
         return Batch.open(self.stage_dir(stage) / batch_id)
+
+    def upstream(self, stage: str) -> dict[str, Batch]:
+        """The current batches that ``stage`` reads, by stage.
+
+        Raises ArtefactError where one is missing, damaged, or was made from another batch than the
+        current one: vectors of two trainings are never mixed.
+        """
+        batches = {name: self.current(name) for name in STAGES[stage].upstream}
+        for batch in batches.values():
+            for name, used in batch.manifest.upstream.items():
+                if name in batches and used != batches[name].id:
+                    raise _mixed(batch, batches[name], used)
+        return batches
 
     def finished(self, spec: StageSpec) -> Batch | None:
         """The batch of ``spec`` if it was made before (and makes it current); None if it is still to do."""
@@ -329,22 +333,6 @@ class Workspace:
                 shutil.rmtree(old)
 
 
-def require_same_space(made_with: Batch, given: Batch, what: str) -> None:
-    """Raise ArtefactError unless ``made_with`` names ``given``'s batch, or one of the same vector space."""
-    stage = given.manifest.stage
-    wanted = made_with.manifest.upstream.get(stage)
-    space = made_with.manifest.metrics.get(f"{stage}_space_id")
-    if wanted == given.id or (space is not None and space == given.manifest.space_id):
-        return
-    raise ArtefactError(
-        f"{what} belong to another batch of {stage}",
-        where=str(made_with.folder),
-        expected=f"{stage} batch {wanted} (space {space})",
-        found=f"{stage} batch {given.id} (space {given.manifest.space_id})",
-        fix=f"run `{STAGES[made_with.manifest.stage]}` again",
-    )
-
-
 def fingerprint(value: Any) -> str:
     """The sha256 of a JSON-able value, independent of key order."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
@@ -376,9 +364,21 @@ def _check_file(folder: Path, name: str, digest: str) -> None:
         )
 
 
+def _mixed(batch: Batch, given: Batch, used: str) -> ArtefactError:
+    stage, other = batch.manifest.stage, given.manifest.stage
+    space = f", space {given.manifest.space_id}" if given.manifest.space_id else ""
+    return ArtefactError(
+        f"the current {stage} was made from another {other} batch than the current one",
+        where=str(batch.folder),
+        expected=f"{other} batch {used}, as its manifest says",
+        found=f"{other} batch {given.id}{space}",
+        fix=f"run `{STAGES[stage].command}` again",
+    )
+
+
 def _redo(folder: Path) -> str:
-    command = STAGES.get(folder.parent.name)
-    again = f" and run `{command}` again" if command else ""
+    stage = STAGES.get(folder.parent.name)
+    again = f" and run `{stage.command}` again" if stage else ""
     return f"remove the folder {folder}{again}"
 
 

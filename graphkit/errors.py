@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Iterable
 
 
@@ -57,3 +60,26 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}known: {', '.join(known)}"
+
+
+#: What the system says when a write cannot succeed: full disk, quota, read-only, no permission, size limit.
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENOTDIR}
+
+
+def as_known_error(error: BaseException) -> GraphkitError | None:
+    """``error`` itself if graphkit raised it, a WorkspaceError if the disk refused a write, else None."""
+    if isinstance(error, GraphkitError):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    # Rust libraries (Polars, safetensors) report the system's error number in their text only.
+    quoted = re.search(r"os error (\d+)", str(error))
+    number = int(quoted.group(1)) if quoted else number
+    if number not in _UNWRITABLE:
+        return None
+    where = error.filename if isinstance(error, OSError) else None
+    return WorkspaceError(
+        "writing failed; earlier batches are untouched",
+        where=str(where) if where else None,
+        found=os.strerror(number),
+        fix="free some space, or choose another folder with --workspace, and run the same command again",
+    )

@@ -1,0 +1,88 @@
+"""Kill `graphkit run` at random points of every stage, resume, and compare with an unbroken run.
+
+    python benchmarks/kill_resume.py --kills 5 --seed 0
+
+Prints one line a stage and exits with 1 if any stage's content hash differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from graphkit.artefacts import Batch, Workspace
+from graphkit.stages import STAGES
+
+TINY = (
+    "--preset", "demo", "--sample", "--quiet", "--set", "sample.size=tiny", "--set", "hgnn.epochs=4",
+    "--set", "towers.epochs=3", "--set", "evaluation.bootstrap=50",
+)  # fmt: skip
+#: The report prints the seconds each stage took, so its bytes differ from run to run.
+COMPARED = tuple(stage for stage in STAGES if stage != "report")
+
+
+def start_run(root: Path) -> subprocess.Popen[bytes]:
+    """`graphkit run` on the tiny sample world, in ``root``."""
+    words = [sys.executable, "-m", "cli", "run", "-w", str(root), *TINY]
+    return subprocess.Popen(words, stdout=subprocess.DEVNULL)
+
+
+def finish_run(root: Path) -> dict[str, Batch]:
+    """Run to the end; the batch of every stage."""
+    if start_run(root).wait() != 0:
+        raise SystemExit("graphkit run failed")
+    workspace = Workspace(root)
+    return {stage: workspace.current(stage) for stage in STAGES}
+
+
+def kill_within(root: Path, stage: str, seconds: float, rng: random.Random) -> bool:
+    """Start a run and kill -9 it at a random point of ``stage``; False if the stage was done before that."""
+    process = start_run(root)
+    stage_dir = Workspace(root).stage_dir(stage)
+    while process.poll() is None and not any(stage_dir.glob(".partial-*")):
+        time.sleep(0.01)
+    time.sleep(rng.uniform(0, seconds))
+    alive = process.poll() is None and not Workspace(root).has(stage)
+    process.kill()
+    process.wait()
+    time.sleep(0.2)  # the stage's own process is killed by the kernel a moment after its parent
+    return alive
+
+
+def compare(kills: int, seed: int) -> dict[str, dict[str, object]]:
+    """Per stage: how many kills hit it, and whether the result equals the unbroken run's."""
+    rng = random.Random(seed)
+    with tempfile.TemporaryDirectory() as folder:
+        unbroken = finish_run(Path(folder) / "unbroken")
+        broken_root = Path(folder) / "broken"
+        hits = {
+            stage: sum(
+                kill_within(broken_root, stage, unbroken[stage].manifest.wall_seconds, rng) for _ in range(kills)
+            )
+            for stage in STAGES
+        }
+        broken = finish_run(broken_root)
+        return {
+            stage: {"kills": hits[stage], "same": broken[stage].content_hash == unbroken[stage].content_hash}
+            for stage in COMPARED
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=5, help="per stage")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    found = compare(options.kills, options.seed)
+    print(json.dumps(found, indent=1))
+    sys.exit(0 if all(row["same"] for row in found.values()) else 1)
+
+
+if __name__ == "__main__":
+    main()

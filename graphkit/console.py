@@ -1,0 +1,136 @@
+"""What commands print: rich tables for people, one JSON object for scripts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from graphkit.artefacts import Batch
+from graphkit.config import Config
+
+if TYPE_CHECKING:
+    from graphkit.doctor import Finding
+
+#: Where a metric of a manifest is a list of rows, it is shown as a table of its own.
+Rows = Sequence[Mapping[str, Any]]
+
+
+def show_rows(rows: Rows, as_json: bool, title: str = "") -> None:
+    """Print rows that share their keys."""
+    if as_json:
+        print(json.dumps(list(rows), default=str))
+        return
+    if not rows:
+        _console().print(f"{title}: nothing yet")
+        return
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name in rows[0]:
+        table.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(_text(row.get(name))) for name in rows[0]))
+    _console().print(table)
+
+
+def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
+    """Print what a stage made (or found up to date)."""
+    manifest = batch.manifest
+    if as_json:
+        body = {"fresh": fresh, "folder": str(batch.folder), "content_hash": batch.content_hash}
+        print(json.dumps(body | manifest.model_dump(exclude={"files", "packages"}), default=str))
+        return
+    console = _console()
+    console.print(f"[bold]{manifest.stage}[/] {batch.id} {'written' if fresh else 'is up to date'}")
+    console.print(f"  folder     {escape(str(batch.folder))}", soft_wrap=True)
+    console.print(f"  cost       {manifest.wall_seconds:.1f} s, peak {manifest.peak_memory_bytes / 2**20:,.0f} MiB")
+    for name, count in manifest.row_counts.items():
+        console.print(f"  {escape(name):<10} {count:,} rows")
+    for name, value in manifest.metrics.items():
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            show_rows(value, as_json=False, title=name)
+        elif isinstance(value, Mapping):
+            inside = ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+            console.print(f"  {escape(name)}: {escape(inside) or '-'}")
+        else:
+            console.print(f"  {escape(name)}: {escape(_text(value))}")
+
+
+def show_run(done: Sequence[tuple[Batch, bool]], as_json: bool) -> None:
+    """Print every stage of a run and where the report is."""
+    rows = [
+        {
+            "stage": batch.manifest.stage,
+            "batch": batch.id,
+            "content": batch.content_hash[:12],
+            "state": "made" if made else "up to date",
+            "seconds": batch.manifest.wall_seconds,
+            "peak MiB": round(batch.manifest.peak_memory_bytes / 2**20),
+        }
+        for batch, made in done
+    ]
+    report = done[-1][0].path("report.html").resolve()
+    if as_json:
+        print(json.dumps({"stages": rows, "report": str(report)}))
+        return
+    show_rows(rows, as_json=False)
+    _console().print(f"report: {escape(str(report))}", soft_wrap=True)
+
+
+def show_plan(rows: Rows, as_json: bool) -> None:
+    """Print a dry run."""
+    show_rows(rows, as_json, title="dry run: nothing is written")
+
+
+def show_ranking(ranking: Any, as_json: bool) -> None:
+    """Print recommended or similar items."""
+    if as_json:
+        print(json.dumps(asdict(ranking), default=str))
+        return
+    show_rows(ranking.rows, as_json=False, title=f"source: {ranking.source}")
+
+
+def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
+    """Print the doctor's findings, problems with their cure."""
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))
+        return
+    mark = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[red]problem[/]"}
+    for finding in findings:
+        _console().print(
+            f"{mark[finding.status]:<18} [bold]{finding.name}[/]: {escape(finding.found)}", soft_wrap=True
+        )
+        if finding.fix:
+            _console().print(f"         fix: {escape(finding.fix)}", soft_wrap=True)
+
+
+def as_toml(config: Config) -> str:
+    """The configuration as TOML; ``none`` stands for no value."""
+    lines = []
+    for section, values in config.model_dump(mode="json").items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps('none' if value is None else value)}" for key, value in values.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _console() -> Console:
+    return Console(highlight=False)
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool | str):
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return json.dumps(value, default=str)

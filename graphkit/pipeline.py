@@ -1,0 +1,181 @@
+"""The whole chain: what is up to date, what is stale, and running each stage in a process of its own.
+
+A process per stage keeps PyTorch and TensorFlow apart and makes each manifest's peak memory that stage's own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.config import Config
+from graphkit.errors import ArtefactError, GraphkitError, InputError
+from graphkit.progress import say
+from graphkit.schemas import DATASET_FILE
+from graphkit.stages import STAGES
+
+COMMANDS = {
+    "dataset": "sample",
+    "graph": "build-graph",
+    "hgnn": "train-hgnn",
+    "towers": "train-towers",
+    "bundle": "export",
+    "evaluation": "evaluate",
+    "report": "report",
+}
+
+
+def chain(make_sample: bool) -> list[str]:
+    """The stages of a run: all, or all but the dataset where it is there already."""
+    return [stage for stage in STAGES if make_sample or stage != "dataset"]
+
+
+def upstream_batches(workspace: Workspace, stage: str) -> list[Batch]:
+    """What ``stage`` reads; the report reads every stage there is."""
+    if stage == "report":
+        return [workspace.current(name) for name in STAGES if name != "report" and workspace.has(name)]
+    return list(workspace.upstream(stage).values())
+
+
+def finished(workspace: Workspace, stage: str, config: Config) -> Batch | None:
+    """The up-to-date batch of ``stage`` under ``config``, made current; None if it is to be made."""
+    return workspace.finished(StageSpec.of(stage, config, upstream_batches(workspace, stage)))
+
+
+def recommended_config(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """What the current dataset's card recommends; nothing where there is no dataset yet."""
+    if not workspace.has("dataset"):
+        return {}
+    text = workspace.current("dataset").path(DATASET_FILE).read_text(encoding="utf-8")
+    found: dict[str, dict[str, Any]] = json.loads(text)["config"]
+    return found
+
+
+def run_chain(
+    workspace: Workspace, resolve: Callable[[], Config], words: Sequence[str], make_sample: bool
+) -> list[tuple[Batch, bool]]:
+    """Every stage's batch, and whether this call made it. ``words`` go to every stage's command.
+
+    Raises InputError without a dataset to start from, GraphkitError if a stage fails (with its exit code).
+    """
+    if not make_sample and not workspace.has("dataset"):
+        raise InputError(
+            "the workspace has no dataset yet",
+            where=str(workspace.root),
+            fix="add --sample, or --card CARD --source FOLDER, or run `graphkit import` first",
+        )
+    done: list[tuple[Batch, bool]] = [] if make_sample else [(workspace.current("dataset"), False)]
+    for stage in chain(make_sample):
+        batch = finished(workspace, stage, resolve())
+        made = batch is None
+        if made:
+            say(f"{stage}: {COMMANDS[stage]} …")
+            spawn([COMMANDS[stage], *words, "--quiet"] if _quiet() else [COMMANDS[stage], *words])
+            batch = workspace.current(stage)
+        assert batch is not None  # narrows for mypy
+        done.append((batch, made))
+    return done
+
+
+def spawn(words: Sequence[str]) -> None:
+    """Run one graphkit command in a process that dies with this one; raises GraphkitError if it fails."""
+    process = subprocess.run(
+        [sys.executable, "-m", "cli", *words], check=False, preexec_fn=_die_with_parent, stdout=subprocess.DEVNULL
+    )
+    if process.returncode:
+        raise StageFailedError(words[0], process.returncode)
+
+
+class StageFailedError(GraphkitError):
+    """A stage's process ended with an error, which it has printed itself."""
+
+    def __init__(self, command: str, returncode: int) -> None:
+        super().__init__(
+            f"`graphkit {command}` failed",
+            found=f"exit code {returncode}" if returncode > 0 else f"signal {-returncode}",
+            fix="mend what it says above; the same command resumes from here",
+        )
+        self.exit_code = 2 if returncode == 2 else 1
+
+
+def plan(workspace: Workspace, config: Config, stages: Sequence[str]) -> list[dict[str, Any]]:
+    """For each stage: what it would read and write, its state, and what it cost here before."""
+    rows, pending = [], False
+    for stage in stages:
+        state, batch_id, cost = "to do", "unknown until its input is made", None
+        if not pending:
+            try:
+                spec = StageSpec.of(stage, config, upstream_batches(workspace, stage))
+                batch_id = spec.batch_id
+                if (workspace.stage_dir(stage) / batch_id).is_dir():
+                    state = "up to date"
+            except ArtefactError as error:
+                state = f"not possible yet: {error.problem}"
+        pending = pending or state != "up to date"
+        if workspace.has(stage):
+            cost = workspace.current(stage).manifest
+        rows.append(
+            {
+                "stage": stage,
+                "reads": ", ".join(STAGES[stage].upstream) or "-",
+                "writes": str(workspace.stage_dir(stage) / batch_id),
+                "state": state,
+                "seconds_last_time": cost.wall_seconds if cost else None,
+                "peak_mib_last_time": round(cost.peak_memory_bytes / 2**20) if cost else None,
+            }
+        )
+    return rows
+
+
+def batch_rows(workspace: Workspace) -> list[dict[str, Any]]:
+    """Current and legacy batch of every stage, and whether it is stale (made from a batch not current now)."""
+    rows = []
+    for stage in STAGES:
+        for role, batch_id in workspace.rotation(stage).items():
+            if batch_id is None:
+                continue
+            manifest = Batch.open(workspace.stage_dir(stage) / batch_id).manifest
+            rows.append(
+                {
+                    "stage": stage,
+                    "role": role,
+                    "batch": batch_id,
+                    "made from": ", ".join(f"{k} {v}" for k, v in manifest.upstream.items()) or "-",
+                    "snapshot": manifest.snapshot_id,
+                    "space": manifest.space_id or "-",
+                    "created": manifest.created_at,
+                    "stale": ", ".join(_stale(workspace, manifest.upstream)) or "no",
+                }
+            )
+    return rows
+
+
+def _stale(workspace: Workspace, upstream: dict[str, str]) -> list[str]:
+    return [
+        f"{name} is {workspace.rotation(name)['current']} now"
+        for name in upstream
+        if _moved(workspace, name, upstream)
+    ]
+
+
+def _moved(workspace: Workspace, name: str, upstream: dict[str, str]) -> bool:
+    return workspace.rotation(name)["current"] != upstream[name]
+
+
+def _quiet() -> bool:
+    import os
+
+    return os.environ.get("GRAPHKIT_QUIET") == "1"
+
+
+def _die_with_parent() -> None:
+    """Linux: the kernel kills this process when its parent dies, so that no orphan holds a stage's lock."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)

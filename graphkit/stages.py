@@ -1,0 +1,28 @@
+"""The chain of stages: which command makes each, what it reads, and which settings decide it.
+
+Known without importing any stage, so that an up-to-date stage is recognised in milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+
+class Stage(NamedTuple):
+    """``sections`` of the configuration and ``upstream`` stages that decide a batch."""
+
+    command: str
+    sections: tuple[str, ...]
+    upstream: tuple[str, ...] = ()
+
+
+#: In the order in which they run. ``run`` is a section of every stage.
+STAGES: Final = {
+    "dataset": Stage("graphkit sample` or `graphkit import", ("dataset", "sample", "split")),
+    "graph": Stage("graphkit build-graph", ("graph", "text"), ("dataset",)),
+    "hgnn": Stage("graphkit train-hgnn", ("hgnn",), ("graph",)),
+    "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
+    "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers")),
+    "evaluation": Stage("graphkit evaluate", ("evaluation",), ("dataset", "graph", "hgnn", "towers")),
+    "report": Stage("graphkit report", ("report",)),
+}

@@ -1,0 +1,91 @@
+"""The walls: who may import whom, and what the command line must not load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = {"torch", "dgl", "tensorflow", "keras", "polars", "numpy", "pydantic", "rich", "sklearn", "matplotlib"}
+#: What each part of graphkit may not import, beyond towers: data flows one way.
+FORBIDDEN = {
+    "graphkit/datasets": ("graphkit.graph", "graphkit.hgnn", "graphkit.evaluation", "graphkit.serving"),
+    "graphkit/synthetic": ("graphkit.graph", "graphkit.hgnn", "graphkit.evaluation", "graphkit.serving"),
+    "graphkit/graph": ("graphkit.hgnn", "graphkit.evaluation", "graphkit.serving", "graphkit.report"),
+    "graphkit/hgnn": (
+        "polars",
+        "graphkit.datasets",
+        "graphkit.evaluation",
+        "graphkit.serving",
+        "tensorflow",
+        "keras",
+    ),
+    "graphkit/evaluation": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn"),
+    "graphkit/serving": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn", "graphkit.graph"),
+    "graphkit/config": ("graphkit.datasets", "graphkit.graph", "graphkit.hgnn", "polars", "torch"),
+    "towers": ("torch", "dgl", "graphkit.hgnn", "graphkit.evaluation", "graphkit.report"),
+}
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Every module a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def breaks(path: Path, forbidden: tuple[str, ...]) -> set[str]:
+    return {name for name in imported_modules(path) for bad in forbidden if name == bad or name.startswith(bad + ".")}
+
+
+@pytest.mark.parametrize("folder", sorted(FORBIDDEN))
+def test_imports_go_one_way(folder: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files
+    wrong = {str(path.relative_to(ROOT)): found for path in files if (found := breaks(path, FORBIDDEN[folder]))}
+    assert wrong == {}
+
+
+def test_graphkit_never_imports_towers() -> None:
+    wrong = [path for path in (ROOT / "graphkit").rglob("*.py") if breaks(path, ("towers", "cli"))]
+    assert wrong == []
+
+
+def test_only_one_module_imports_dgl() -> None:
+    files = [*(ROOT / "graphkit").rglob("*.py"), *(ROOT / "towers").rglob("*.py"), ROOT / "cli.py"]
+    assert [path.name for path in files if breaks(path, ("dgl",))] == ["neighbours_dgl.py"]
+
+
+def test_the_import_check_sees_a_forbidden_import(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text("def f():\n    from towers.fit import train_towers\n")
+    assert breaks(path, ("towers",)) == {"towers.fit", "towers.fit.train_towers"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train-hgnn", "--help"], ["recommend", "--help"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    code = f"""
+import sys, cli
+try:
+    cli.main({words!r})
+except SystemExit:
+    print("LOADED", sorted({HEAVY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_every_command_shows_an_example() -> None:
+    import cli
+
+    assert {
+        name for name, command in cli.main.commands.items() if name != "cards" and "Example:" not in str(command.help)
+    } == set()
