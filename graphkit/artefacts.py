@@ -103,7 +103,7 @@ class Batch:
         try:
             manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ArtefactError("not a graphkit batch: no manifest", where=str(path)) from None
+            raise ArtefactError("not a graphkit batch: no manifest", where=str(path), fix=_redo(folder)) from None
         except (ValidationError, UnicodeDecodeError) as error:
             raise ArtefactError(
                 "the manifest cannot be read",
@@ -379,7 +379,7 @@ def _mixed(batch: Batch, given: Batch, used: str) -> ArtefactError:
 def _redo(folder: Path) -> str:
     stage = STAGES.get(folder.parent.name)
     again = f" and run `{stage.command}` again" if stage else ""
-    return f"remove the folder {folder}{again}"
+    return f"remove {folder}{again}"
 
 
 def _lock(lock: IO[str], stage_dir: Path) -> None:

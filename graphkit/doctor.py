@@ -90,7 +90,7 @@ def _neighbours(config: Config) -> Finding:
 
 
 def _text_model(workspace: Workspace, config: Config) -> Iterator[Finding]:
-    from graphkit.text import text_model_status, unsupported_languages
+    from graphkit.text import language_warning, text_model_status
 
     found, detail = text_model_status(config.text.model)
     if found:
@@ -101,7 +101,7 @@ def _text_model(workspace: Workspace, config: Config) -> Iterator[Finding]:
         from graphkit.datasets.store import Dataset
 
         languages = Dataset.current(workspace).items()["language"].drop_nulls().unique().to_list()
-        if warning := unsupported_languages(config.text.model, sorted(languages)):
+        if warning := language_warning(config.text.model, sorted(languages)):
             yield Finding("languages", "note", warning)
 
 

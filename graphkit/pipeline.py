@@ -19,6 +19,7 @@ from graphkit.errors import ArtefactError, GraphkitError, InputError
 from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
 from graphkit.stages import STAGES
+from graphkit.text import model_identity
 
 COMMANDS = {
     "dataset": "sample",
@@ -43,9 +44,15 @@ def upstream_batches(workspace: Workspace, stage: str) -> list[Batch]:
     return list(workspace.upstream(stage).values())
 
 
+def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
+    """What ``stage`` would be made from now, as the stage itself says it, without importing the stage."""
+    inputs = {"text_model": model_identity(config.text.model)} if stage == "graph" else {}
+    return StageSpec.of(stage, config, upstream_batches(workspace, stage), inputs)
+
+
 def finished(workspace: Workspace, stage: str, config: Config) -> Batch | None:
     """The up-to-date batch of ``stage`` under ``config``, made current; None if it is to be made."""
-    return workspace.finished(StageSpec.of(stage, config, upstream_batches(workspace, stage)))
+    return workspace.finished(stage_spec(workspace, stage, config))
 
 
 def recommended_config(workspace: Workspace) -> dict[str, dict[str, Any]]:
@@ -111,7 +118,7 @@ def plan(workspace: Workspace, config: Config, stages: Sequence[str]) -> list[di
         state, batch_id, cost = "to do", "unknown until its input is made", None
         if not pending:
             try:
-                spec = StageSpec.of(stage, config, upstream_batches(workspace, stage))
+                spec = stage_spec(workspace, stage, config)
                 batch_id = spec.batch_id
                 if (workspace.stage_dir(stage) / batch_id).is_dir():
                     state = "up to date"

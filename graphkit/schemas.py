@@ -32,6 +32,11 @@ ONBOARDING_ITEMS: Final = "onboarding_items"
 ONBOARDING_LANGUAGES: Final = "onboarding_languages"
 PLAYLIST_ID: Final = "playlist_id"
 POSITION: Final = "position"
+SRC_ID: Final = "src_id"
+SRC_TYPE: Final = "src_type"
+DST_ID: Final = "dst_id"
+DST_TYPE: Final = "dst_type"
+RANK: Final = "rank"
 
 # --- integer ids inside the dataset artefact -----------------------------------------------------
 USER: Final = "user"
@@ -94,6 +99,14 @@ PLAYLISTS: Final = {
     ITEM_ID: Column("str", required=True, nullable=False),
     ITEM_TYPE: Column("str", required=True, nullable=False),
     POSITION: Column("u32"),
+}
+LINKS: Final = {
+    SRC_ID: Column("str", required=True, nullable=False),
+    SRC_TYPE: Column("str", required=True, nullable=False),
+    DST_ID: Column("str", required=True, nullable=False),
+    DST_TYPE: Column("str", required=True, nullable=False),
+    RANK: Column("u32"),
+    SPLIT: Column("str"),
 }
 
 

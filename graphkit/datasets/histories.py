@@ -45,7 +45,7 @@ def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None) -> Histo
     pairs = (
         rows.group_by(schemas.USER, schemas.ITEM)
         .agg(pl.col(schemas.TIMESTAMP).max())
-        .sort(schemas.USER, schemas.TIMESTAMP, schemas.ITEM, nulls_last=False)
+        .sort(schemas.USER, schemas.TIMESTAMP, _shuffled(), schemas.ITEM)
     )
     if max_items is not None:
         pairs = pairs.group_by(schemas.USER, maintain_order=True).tail(max_items)
@@ -53,3 +53,13 @@ def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None) -> Histo
     count = np.bincount(frame[schemas.USER].to_numpy(), minlength=num_users)
     indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32))
+
+
+def _shuffled() -> pl.Expr:
+    """A fixed pseudo-random number per pair (a multiplicative hash, modulo a prime).
+
+    It orders items of the same moment, and all items where there are no timestamps: were they ordered by
+    item number, cutting a history to ``max_items`` would favour some items for all users.
+    """
+    user, item = pl.col(schemas.USER).cast(pl.UInt64), pl.col(schemas.ITEM).cast(pl.UInt64)
+    return (user * 2_654_435_761 + item * 40_503_001 + 12_345) % 2_147_483_647 * 48_271 % 2_147_483_647
