@@ -1,0 +1,111 @@
+"""A 2-d map of the item embeddings, coloured by type and by genre."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from graphkit import schemas
+from graphkit.datasets.store import Dataset
+from graphkit.report.charts import GREY, PALETTE, scatter_png
+from graphkit.vectors import Vectors
+
+NUM_GENRES: Final = 8
+#: Fewer items than this make no map.
+MIN_ITEMS: Final = 10
+OTHER: Final = "other or unknown"
+
+
+@dataclass(frozen=True)
+class MapPanel:
+    """One colouring of the map; ``legend`` holds (colour, label)."""
+
+    title: str
+    image: str
+    legend: list[tuple[str, str]]
+    alt: str
+
+
+@dataclass(frozen=True)
+class ItemMap:
+    """The panels, and how many items of how many they show."""
+
+    panels: list[MapPanel]
+    shown: int
+    total: int
+
+
+def item_map(dataset: Dataset, embeddings: Vectors, max_items: int, seed: int) -> ItemMap | None:
+    """t-SNE of at most ``max_items`` items, as many of each type as of any other; None for too few items."""
+    chosen = sample_items({name: len(matrix) for name, matrix in embeddings.items()}, max_items, seed)
+    vectors = np.concatenate([embeddings[name][rows] for name, rows in chosen.items()])
+    if len(vectors) < MIN_ITEMS:
+        return None
+    points = place(vectors, seed)
+    order = np.random.default_rng(seed).permutation(len(points))  # so that no type lies on top of the others
+    types = [name for name, rows in chosen.items() for _ in rows]
+    panels = [_panel("By item type", points, types, list(chosen), order)]
+    genres = _genres(dataset, chosen)
+    if any(genres):
+        known = Counter(genre for genre in genres if genre)
+        panels.append(_panel("By genre", points, genres, [g for g, _ in known.most_common(NUM_GENRES)], order))
+    return ItemMap(panels, len(points), sum(len(matrix) for matrix in embeddings.values()))
+
+
+def sample_items(num_items: Mapping[str, int], max_items: int, seed: int) -> dict[str, npt.NDArray[np.int64]]:
+    """Seeded rows per type, ascending, at most ``max_items`` in all; small types leave their share to others."""
+    rng = np.random.default_rng(seed)
+    left, chosen = max_items, {}
+    smallest_first = sorted(num_items, key=lambda name: num_items[name])
+    for i, name in enumerate(smallest_first):
+        count = min(num_items[name], left // (len(smallest_first) - i))
+        chosen[name] = np.sort(rng.choice(num_items[name], count, replace=False))
+        left -= count
+    return {name: chosen[name] for name in num_items}
+
+
+def place(vectors: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
+    """Positions [n, 2] of vectors [n, dim] by t-SNE from a PCA start."""
+    from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
+
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    model = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1)
+    # One thread: the same picture everywhere, and on a shared machine four times faster than two.
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Embeddings that are all equal (an untrained model) divide by their zero spread: still a picture.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        points: npt.NDArray[np.float32] = model.fit_transform(vectors)
+    return np.nan_to_num(points)
+
+
+def _genres(dataset: Dataset, chosen: Mapping[str, npt.NDArray[np.int64]]) -> list[str | None]:
+    """The first genre of every chosen item."""
+    found: list[str | None] = []
+    for name, rows in chosen.items():
+        genres = dataset.items(name)[schemas.GENRE][rows].to_list()
+        found += [genre.split(schemas.GENRE_SEPARATOR)[0].strip() if genre else None for genre in genres]
+    return found
+
+
+def _panel(
+    title: str,
+    points: npt.NDArray[np.float32],
+    labels: Sequence[str | None],
+    named: Sequence[str],
+    order: npt.NDArray[np.int64],
+) -> MapPanel:
+    colour = {label: PALETTE[i] for i, label in enumerate(named[: len(PALETTE)])}
+    colours = np.array([colour.get(label or "", GREY) for label in labels])
+    count = Counter(label if label in colour else OTHER for label in labels)
+    legend = [(colour.get(name, GREY), f"{name} ({count[name]:,})") for name in (*colour, OTHER) if count[name]]
+    alt = (
+        f"Scatter of item embeddings, coloured {title[0].lower()}{title[1:]}: {', '.join(name for _, name in legend)}"
+    )
+    return MapPanel(title, scatter_png(points[order], colours[order].tolist()), legend, alt)

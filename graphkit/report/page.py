@@ -1,0 +1,71 @@
+"""Stage ``report``: one HTML page that needs nothing but itself. File: ``report.html``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.config import Config
+from graphkit.datasets.store import Dataset
+from graphkit.evaluation.models import serve_embeddings
+from graphkit.report.cost_section import cost_section
+from graphkit.report.dataset_section import dataset_section
+from graphkit.report.formatting import count, day
+from graphkit.report.graph_section import graph_section
+from graphkit.report.item_map import item_map
+from graphkit.report.results_section import results_section
+from graphkit.report.training_section import training_section
+from graphkit.stages import STAGES
+
+REPORT_FILE: Final = "report.html"
+_TEMPLATE: Final = "template.html.j2"
+
+
+def write_report(workspace: Workspace, config: Config) -> Batch:
+    """Write the page about every current batch of the workspace; a stage that is missing is named as such.
+
+    Times and memory on the page come from the manifests, so two runs' pages differ in those numbers alone.
+    Raises ArtefactError where there is no dataset.
+    """
+    batches = {"dataset": workspace.current("dataset")} | {
+        stage: workspace.current(stage) for stage in STAGES if stage != "report" and workspace.has(stage)
+    }
+    spec = StageSpec.of("report", config, batches.values())
+    if (done := workspace.finished(spec)) is not None:
+        return done
+    with workspace.begin(spec) as work:
+        work.path(REPORT_FILE).write_text(render(batches, config), encoding="utf-8")
+        work.data_window = dict(batches["dataset"].manifest.data_window)
+        return work.commit()
+
+
+def render(batches: dict[str, Batch], config: Config) -> str:
+    """The page as text, from the batches there are, by stage (at least ``dataset``)."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.filters |= {"count": count, "day": day}
+    return templates.get_template(_TEMPLATE).render(_context(batches, config))
+
+
+def _context(batches: dict[str, Batch], config: Config) -> dict[str, Any]:
+    dataset = Dataset.open(batches["dataset"])
+    graph, hgnn, evaluation = (batches.get(stage) for stage in ("graph", "hgnn", "evaluation"))
+    return {
+        "meta": dataset.meta,
+        "dataset": dataset_section(dataset),
+        "graph": None if graph is None else graph_section(graph),
+        "training": training_section(hgnn, batches.get("towers")),
+        "results": None if evaluation is None else results_section(evaluation),
+        "map": None
+        if hgnn is None
+        else item_map(dataset, serve_embeddings(hgnn), config.report.map_items, config.run.seed),
+        "run": cost_section(batches),
+    }

@@ -1,0 +1,79 @@
+"""The page's training curves."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from graphkit.artefacts import Batch
+from graphkit.report.charts import Panel, epoch_panels
+
+_FILE: Final = "training.json"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """One model's curves and a sentence about where they stopped."""
+
+    title: str
+    chart: Markup
+    note: str
+
+
+def training_section(hgnn: Batch | None, towers: Batch | None) -> list[Curves]:
+    """The curves of whichever of the two models there is."""
+    found = []
+    if hgnn is not None:
+        found.append(_curves(hgnn, "HGNN", _hgnn_panels))
+    if towers is not None:
+        found.append(_curves(towers, "Two towers", _towers_panels))
+    return [curves for curves in found if curves is not None]
+
+
+def _curves(batch: Batch, title: str, panels_of: Any) -> Curves | None:
+    path = batch.path(_FILE)
+    body = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    epochs: list[dict[str, Any]] = body.get("epochs", [])
+    if not epochs:
+        return None
+    numbers = [int(epoch.get("epoch", i)) for i, epoch in enumerate(epochs, start=1)]
+    best = body.get("best_epoch")
+    panels = [panel for panel in panels_of(epochs) if panel.lines]
+    alt = f"Training of {title} by epoch: {', '.join(panel.title for panel in panels)}."
+    note = f"{len(epochs)} epochs" + (f"; the weights kept are those of epoch {best} (dashed line)." if best else ".")
+    return Curves(title, epoch_panels(f"training-{batch.manifest.stage}", numbers, panels, best, alt), note)
+
+
+def _hgnn_panels(epochs: list[dict[str, Any]]) -> list[Panel]:
+    relations = sorted({name for epoch in epochs for name in epoch.get("edges") or {}})
+    return [
+        Panel("Training loss", "mean hinge loss", _lines(epochs, {"loss": "loss"})),
+        Panel("Validation MRR", "MRR of held-out edges", _lines(epochs, {"val_mrr": "validation MRR"})),
+        Panel(
+            "Edges drawn per relation",
+            "edges an epoch",
+            {name: [(epoch.get("edges") or {}).get(name) for epoch in epochs] for name in relations},
+            counts=True,
+        ),
+    ]
+
+
+def _towers_panels(epochs: list[dict[str, Any]]) -> list[Panel]:
+    cells = sorted({name for epoch in epochs for name in epoch.get("val_ndcg_cells") or {}})
+    figures = {name: [(epoch.get("val_ndcg_cells") or {}).get(name) for epoch in epochs] for name in cells}
+    mean = _lines(epochs, {"val_ndcg": "mean of cells"})
+    return [
+        Panel("Loss", "mean loss per example", _lines(epochs, {"loss": "training", "val_loss": "validation"})),
+        Panel("Validation NDCG@10", "NDCG@10", mean | figures),
+    ]
+
+
+def _lines(epochs: list[dict[str, Any]], names: dict[str, str]) -> dict[str, list[float | None]]:
+    return {
+        label: [epoch.get(key) for epoch in epochs]
+        for key, label in names.items()
+        if any(epoch.get(key) is not None for epoch in epochs)
+    }
