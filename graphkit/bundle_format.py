@@ -1,0 +1,75 @@
+"""The serving bundle's files and ``bundle.json``: what the export writes and serving reads.
+
+``index/<type>.ann``           Annoy index of a target type; its ids are item rows
+``item_vectors.safetensors``   item tower outputs, ``<type>`` float32 [num_items, dim], L2-normalised
+``embeddings.safetensors``     HGNN embeddings of every type, ``<type>`` float32 [num_items, embedding_dim]
+``items.parquet``              the catalogue: ``item_type``, ``item`` (row within its type), ``item_id``, title, …
+``users.parquet``              ``user_id`` (sorted) and ``user`` (row)
+``user_categorical.safetensors``  ``categorical`` int32 [num_users, num_features]
+``histories.safetensors``      what the user tower pools, per type and signal group
+``seen.safetensors``           all strong train items per target type: never recommended again
+``popularity.safetensors``     ``<type>`` int32 [num_items], users who met the item lately: the fallback
+``features.json``              FeatureSpec, the user tower's input signature
+``user_tower.onnx``, ``user_tower/``  the user tower for onnxruntime, and as a SavedModel
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from graphkit.vectors import EMBEDDINGS_FILE as EMBEDDINGS_FILE
+from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
+
+FORMAT_VERSION: Final = 1
+BUNDLE_FILE: Final = "bundle.json"
+README_FILE: Final = "README.md"
+ITEMS_FILE: Final = "items.parquet"
+USERS_FILE: Final = "users.parquet"
+CATEGORICAL_FILE: Final = "user_categorical.safetensors"
+CATEGORICAL: Final = "categorical"
+HISTORIES_FILE: Final = "histories.safetensors"
+SEEN_FILE: Final = "seen.safetensors"
+POPULARITY_FILE: Final = "popularity.safetensors"
+FEATURES_FILE: Final = "features.json"
+ONNX_FILE: Final = "user_tower.onnx"
+SAVED_MODEL_DIR: Final = "user_tower"
+
+
+class IndexMeta(BaseModel):
+    """One nearest-neighbour index. ``angular`` over L2-normalised vectors ranks as the dot product does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: str
+    kind: Literal["annoy"] = "annoy"
+    metric: Literal["angular"] = "angular"
+    dim: int
+    num_items: int
+    trees: int
+    search_k: int
+
+
+class BundleMeta(BaseModel):
+    """``bundle.json``: what is recommended, how to search it, and where it all came from.
+
+    ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    types: tuple[str, ...]
+    targets: tuple[str, ...]
+    indexes: dict[str, IndexMeta]
+    embedding_dim: int
+    num_users: int
+    num_items: dict[str, int]
+    cutoff: datetime | None
+    popularity_days: int
+    space_id: str
+    hgnn_space_id: str
+    snapshot_id: str

@@ -1,0 +1,165 @@
+"""The serving bundle, opened: one folder that recommends alone, without PyTorch, TensorFlow or Keras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from graphkit import bundle_format as files
+from graphkit.artefacts import Batch
+from graphkit.bundle_format import BundleMeta
+from graphkit.errors import ArtefactError, GraphkitError
+from graphkit.serving.mapped import map_histories, map_tensors
+from graphkit.user_features import FeatureSpec, Histories, UserFeatures, UserInputs
+
+if TYPE_CHECKING:
+    from graphkit.serving.catalogue import Catalogue
+    from graphkit.serving.index import ItemIndex
+    from graphkit.serving.recommend import Recommendations
+    from graphkit.serving.similar import SimilarItems
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle batch; ``recommend`` and ``similar`` are its use.
+
+    Every file was checked against its hash on opening; each is mapped or read when it is first needed.
+    """
+
+    batch: Batch
+    meta: BundleMeta
+
+    @classmethod
+    def open(cls, folder: Path | str | Batch) -> Bundle:
+        """Open a bundle folder, wherever it was copied to; raises ArtefactError if it is damaged or no bundle."""
+        batch = folder if isinstance(folder, Batch) else Batch.open(Path(folder))
+        if batch.manifest.stage != "bundle":
+            raise ArtefactError(
+                "not a serving bundle",
+                where=str(batch.folder),
+                expected="a batch of stage bundle",
+                found=f"a batch of stage {batch.manifest.stage}",
+                fix="give the folder that `graphkit export` made",
+            )
+        return cls(batch, _read_meta(batch.path(files.BUNDLE_FILE)))
+
+    @property
+    def folder(self) -> Path:
+        return self.batch.folder
+
+    def recommend(self, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True) -> Recommendations:
+        """See ``graphkit.serving.recommend.recommend``."""
+        from graphkit.serving.recommend import recommend
+
+        return recommend(self, user_id, item_type, k, exclude_seen)
+
+    def similar(
+        self, item_id: str, item_type: str | None = None, within: str | None = None, k: int = 10
+    ) -> SimilarItems:
+        """See ``graphkit.serving.similar.similar``."""
+        from graphkit.serving.similar import similar
+
+        return similar(self, item_id, item_type, within, k)
+
+    def index(self, item_type: str) -> ItemIndex:
+        """The index of one target type."""
+        if item_type not in self._indexes:
+            from graphkit.serving.index import ItemIndex
+
+            about = self.meta.indexes[item_type]
+            self._indexes[item_type] = ItemIndex(self.batch.path(about.file), about, self.item_vectors[item_type])
+        return self._indexes[item_type]
+
+    def user_vectors(self, inputs: UserInputs) -> Floats:
+        """The user tower's outputs [n, dim], L2-normalised."""
+        feeds = {name: array for name, array in inputs._asdict().items() if name in self._tower_inputs}
+        vectors: Floats = self._tower.run(None, feeds)[0]
+        return vectors
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from graphkit.serving.catalogue import Catalogue
+
+        return Catalogue(self.batch.path(files.ITEMS_FILE), self.batch.path(files.USERS_FILE))
+
+    @cached_property
+    def user_features(self) -> UserFeatures:
+        """The code path from histories to the user tower's inputs, the one that training took."""
+        spec = FeatureSpec.model_validate_json(self.batch.path(files.FEATURES_FILE).read_bytes())
+        categorical = map_tensors(self.batch.path(files.CATEGORICAL_FILE))[files.CATEGORICAL]
+        histories = map_histories(self.batch.path(files.HISTORIES_FILE))
+        return UserFeatures(spec, histories, self.embeddings, categorical)
+
+    @cached_property
+    def embeddings(self) -> dict[str, Floats]:
+        """HGNN embeddings of every type [num_items, embedding_dim]."""
+        return map_tensors(self.batch.path(files.EMBEDDINGS_FILE))
+
+    @cached_property
+    def item_vectors(self) -> dict[str, Floats]:
+        """Item tower outputs of every target type [num_items, dim]."""
+        return map_tensors(self.batch.path(files.ITEM_VECTORS_FILE))
+
+    @cached_property
+    def popularity(self) -> dict[str, npt.NDArray[np.int32]]:
+        """Users who met each item lately, per target type [num_items]."""
+        return map_tensors(self.batch.path(files.POPULARITY_FILE))
+
+    @cached_property
+    def seen(self) -> Histories:
+        """Every user's strong train items, per target type."""
+        return map_histories(self.batch.path(files.SEEN_FILE))
+
+    @cached_property
+    def _indexes(self) -> dict[str, ItemIndex]:
+        return {}
+
+    @cached_property
+    def _tower(self) -> Any:
+        return open_tower(self.batch.path(files.ONNX_FILE))
+
+    @cached_property
+    def _tower_inputs(self) -> frozenset[str]:
+        return frozenset(end.name for end in self._tower.get_inputs())
+
+
+def open_tower(path: Path) -> Any:
+    """An onnxruntime session on one thread: one user's vector is too little work to share out."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own exceptions share no base class
+        raise GraphkitError("onnxruntime refuses the user tower", where=str(path), found=str(error)) from error
+
+
+def _read_meta(path: Path) -> BundleMeta:
+    try:
+        meta = BundleMeta.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise ArtefactError(
+            "the bundle's description cannot be read",
+            where=str(path),
+            found=str(error).splitlines()[0],
+            fix="run `graphkit export` again",
+        ) from None
+    if meta.format_version != files.FORMAT_VERSION:
+        raise ArtefactError(
+            "the bundle was written by another version of graphkit",
+            where=str(path),
+            expected=f"format version {files.FORMAT_VERSION}",
+            found=f"format version {meta.format_version}",
+            fix="run `graphkit export` again",
+        )
+    return meta

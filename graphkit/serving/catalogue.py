@@ -1,0 +1,76 @@
+"""The bundle's id maps: external ids and texts at the boundary, integer rows inside."""
+
+from __future__ import annotations
+
+import difflib
+from bisect import bisect_left
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import polars as pl
+
+from graphkit import schemas
+from graphkit.errors import InputError
+
+_SHOWN: Final = (schemas.ITEM_ID, schemas.TITLE, schemas.GENRE)
+#: Ids of about the same length that a misspelt one is compared with, at most.
+_COMPARED: Final = 20_000
+
+
+class Catalogue:
+    """Items by row and by id, and users by id; each table is read when it is first asked for."""
+
+    def __init__(self, items_path: Path, users_path: Path) -> None:
+        self._items_path, self._users_path = items_path, users_path
+
+    @cached_property
+    def _items(self) -> pl.DataFrame:
+        return pl.read_parquet(self._items_path)
+
+    @cached_property
+    def _by_type(self) -> dict[str, pl.DataFrame]:
+        parts = self._items.partition_by(schemas.ITEM_TYPE, as_dict=True)
+        return {str(key[0]): frame.select(_SHOWN) for key, frame in parts.items()}
+
+    @cached_property
+    def _users(self) -> pl.DataFrame:
+        return pl.read_parquet(self._users_path, columns=[schemas.USER_ID, schemas.USER])
+
+    def user(self, user_id: str) -> int | None:
+        """The row of a user, None if unknown."""
+        ids = self._users[schemas.USER_ID]  # sorted by the export, in the order in which Python compares text
+        place = bisect_left(ids, user_id)
+        if place == len(ids) or ids[place] != user_id:
+            return None
+        return int(self._users[schemas.USER][place])
+
+    def about(self, item_type: str, item: int) -> dict[str, Any]:
+        """Id, title and genre of the item in row ``item``."""
+        return self._by_type[item_type].row(item, named=True)
+
+    def find(self, item_id: str, item_type: str | None) -> tuple[str, int]:
+        """``(item_type, item)`` of an id. Raises InputError for an unknown one, with the closest ids and
+        titles, and for one that several types share, unless ``item_type`` says which."""
+        hits = self._items.filter(pl.col(schemas.ITEM_ID) == item_id)
+        if item_type is not None:
+            hits = hits.filter(pl.col(schemas.ITEM_TYPE) == item_type)
+        if hits.height == 0:
+            place = f" of type {item_type}" if item_type else ""
+            raise InputError(f"no item {item_id!r}{place} in the bundle", expected=self._close(item_id, item_type))
+        if hits.height > 1:
+            types = ", ".join(sorted(hits[schemas.ITEM_TYPE]))
+            raise InputError(
+                f"several items have the id {item_id!r}", found=f"types {types}", fix="choose one with --type TYPE"
+            )
+        return hits[schemas.ITEM_TYPE][0], int(hits[schemas.ITEM][0])
+
+    def _close(self, word: str, item_type: str | None) -> str:
+        items = self._items if item_type is None else self._by_type[item_type]
+        in_title = pl.col(schemas.TITLE).str.to_lowercase().str.contains(word.lower(), literal=True)
+        by_title = items.filter(in_title)[schemas.ITEM_ID].head(3).to_list()
+        length = pl.col(schemas.ITEM_ID).str.len_chars().cast(pl.Int64)
+        alike = items.filter((length - len(word)).abs() <= 2)[schemas.ITEM_ID].head(_COMPARED).to_list()
+        close = [*by_title, *difflib.get_close_matches(word, alike, n=3)]
+        known = ", ".join(dict.fromkeys(close)) or ", ".join(items[schemas.ITEM_ID].head(3)) + ", …"
+        return f"an item id, such as {known}"

@@ -1,0 +1,105 @@
+"""Recommendations for one user: history and features, user tower, index; popularity where there are none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from graphkit.errors import InputError, did_you_mean
+from graphkit.user_features import STRONG, UNKNOWN, Pool, UserInputs
+
+if TYPE_CHECKING:
+    from graphkit.serving.bundle import Bundle
+
+TOWERS: Final = "towers"
+POPULARITY: Final = "popularity"
+
+Items = npt.NDArray[np.int64]
+Scores = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """Best first; ``rows`` have rank, item_id, title, genre and score.
+
+    ``source`` is ``towers`` (score: dot product of user and item vector) or ``popularity`` (score: users
+    who met the item lately). ``note`` says what is out of the ordinary.
+    """
+
+    user_id: str
+    item_type: str
+    source: str
+    rows: list[dict[str, Any]]
+    note: str = ""
+
+
+def recommend(
+    bundle: Bundle, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True
+) -> Recommendations:
+    """The ``k`` items of ``item_type`` for a user, without those seen in train (strong signals).
+
+    A user who is unknown, or of whom no history and no feature is known, gets what is popular. Raises
+    InputError for a type the bundle does not recommend and for k < 1.
+    """
+    _check(bundle, item_type, k)
+    user = bundle.catalogue.user(user_id)
+    hidden = _seen(bundle, user, item_type) if exclude_seen and user is not None else np.array([], dtype=np.int64)
+    inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
+    if inputs is None or _is_blank(inputs):
+        source, why = POPULARITY, "unknown user" if user is None else "user without recent history or features"
+        items, scores = _popular(bundle, item_type, k, hidden)
+    else:
+        source, why = TOWERS, ""
+        items, scores = bundle.index(item_type).top(bundle.user_vectors(inputs)[0], k, hidden)
+    rows = ranked(bundle, item_type, items, scores)
+    return Recommendations(user_id, item_type, source, rows, _note(why, bundle, item_type, k, len(rows), len(hidden)))
+
+
+def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list[dict[str, Any]]:
+    """Rows for people, ranks from 1."""
+    return [
+        {"rank": rank, **bundle.catalogue.about(item_type, int(item)), "score": round(float(score), 6)}
+        for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1)
+    ]
+
+
+def _check(bundle: Bundle, item_type: str, k: int) -> None:
+    if item_type not in bundle.meta.targets:
+        raise InputError(
+            f"the bundle does not recommend {item_type!r}",
+            where=str(bundle.folder),
+            expected=did_you_mean(item_type, bundle.meta.targets),
+        )
+    require_positive(k)
+
+
+def require_positive(k: int) -> None:
+    """Raise InputError unless ``k`` is at least 1."""
+    if k < 1:
+        raise InputError("k counts the items to list", expected="k of at least 1", found=str(k))
+
+
+def _seen(bundle: Bundle, user: int, item_type: str) -> Items:
+    return bundle.seen[Pool(item_type, STRONG)].of(user).astype(np.int64)
+
+
+def _is_blank(inputs: UserInputs) -> bool:
+    return not inputs.pooled.any() and bool((inputs.categorical == UNKNOWN).all())
+
+
+def _popular(bundle: Bundle, item_type: str, k: int, hidden: Items) -> tuple[Items, Scores]:
+    users = bundle.popularity[item_type]
+    items = np.setdiff1d(np.argsort(-users, kind="stable"), hidden)
+    order = np.argsort(-users[items], kind="stable")[:k]
+    return items[order], users[items[order]].astype(np.float64)
+
+
+def _note(why: str, bundle: Bundle, item_type: str, k: int, listed: int, hidden: int) -> str:
+    notes = [f"{why}: what is popular"] if why else []
+    if listed < k:
+        left_out = f", without the {hidden} seen ones" if hidden else ""
+        notes.append(f"fewer than {k}: these are all {bundle.meta.num_items[item_type]} items{left_out}")
+    return "; ".join(notes)

@@ -1,0 +1,187 @@
+"""Recommendations from the bundle alone, against exact rankings of the trained vectors."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace
+
+from graphkit import Bundle
+from graphkit.artefacts import Workspace
+from graphkit.datasets.store import Dataset
+from graphkit.errors import ArtefactError, InputError
+from graphkit.vectors import load_vectors
+
+
+@pytest.fixture(scope="module")
+def tiny_workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return exported_workspace(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_workspace: Workspace) -> Bundle:
+    return Bundle.open(tiny_workspace.current("bundle").folder)
+
+
+def seen_by(workspace: Workspace, user: int, item_type: str) -> set[int]:
+    rows = Dataset.open(workspace.current("dataset")).interactions("train", ["stream"]).collect()
+    mine = rows.filter((rows["user"] == user) & (rows["item_type"] == item_type))
+    return set(mine["item"].to_list())
+
+
+def item_ids(workspace: Workspace, item_type: str) -> list[str]:
+    return Dataset.open(workspace.current("dataset")).items(item_type)["item_id"].to_list()
+
+
+@pytest.mark.parametrize("item_type", ["audiobook", "podcast"])
+def test_ranking_is_the_exact_one_of_the_trained_vectors(
+    bundle: Bundle, tiny_workspace: Workspace, item_type: str
+) -> None:
+    towers = tiny_workspace.current("towers")
+    users = load_vectors(towers.path("user_vectors.safetensors"))["user"]
+    items = load_vectors(towers.path("item_vectors.safetensors"))[item_type]
+    ids = item_ids(tiny_workspace, item_type)
+    for user in (LOCAL, 2, 17, NUM_USERS - 1):
+        scores = items @ users[user]
+        scores[list(seen_by(tiny_workspace, user, item_type))] = -np.inf
+        best = np.argsort(-scores)[:12]
+        got = bundle.recommend(f"u{user}", item_type, k=12)
+        assert got.source == "towers"
+        assert [row["item_id"] for row in got.rows] == [ids[item] for item in best]
+        np.testing.assert_allclose([row["score"] for row in got.rows], scores[best], atol=1e-4)
+        assert [row["rank"] for row in got.rows] == list(range(1, 13))
+        assert set(got.rows[0]) == {"rank", "item_id", "title", "genre", "score"}
+        assert got.note == ""
+
+
+def test_seen_items_come_back_only_when_asked_for(bundle: Bundle, tiny_workspace: Workspace) -> None:
+    ids = item_ids(tiny_workspace, "podcast")
+    seen = {ids[item] for item in seen_by(tiny_workspace, 9, "podcast")}
+    unseen = bundle.recommend("u9", "podcast", k=500)
+    everything = bundle.recommend("u9", "podcast", k=500, exclude_seen=False)
+    assert len(seen) == 6
+    assert {row["item_id"] for row in unseen.rows} == set(ids) - seen
+    assert {row["item_id"] for row in everything.rows} == set(ids)
+    assert "all 30 items, without the 6 seen ones" in unseen.note
+    assert "all 30 items" in everything.note
+
+
+@pytest.mark.parametrize(("user_id", "why"), [("stranger", "unknown user"), (f"u{NOBODY}", "without recent history")])
+def test_users_of_whom_nothing_is_known_get_what_is_popular(
+    bundle: Bundle, tiny_workspace: Workspace, user_id: str, why: str
+) -> None:
+    got = bundle.recommend(user_id, "audiobook", k=5)
+    users = load_vectors(tiny_workspace.current("bundle").path("popularity.safetensors"))["audiobook"]
+    assert got.source == "popularity"
+    assert why in got.note
+    assert [row["score"] for row in got.rows] == sorted(users.tolist(), reverse=True)[:5]
+    assert len(bundle.recommend(user_id, "audiobook", k=10_000).rows) == TYPES["audiobook"]
+
+
+def test_a_feature_alone_is_enough_for_the_towers(bundle: Bundle) -> None:
+    assert bundle.recommend(f"u{LOCAL}", "podcast").source == "towers"
+
+
+def test_unknown_type_and_k_are_refused(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match=r"did you mean 'audiobook'\? known: audiobook, podcast"):
+        bundle.recommend("u3", "audiobok")
+    with pytest.raises(InputError, match="does not recommend 'track'"):
+        bundle.recommend("u3", "track")
+    for call in (lambda: bundle.recommend("u3", "podcast", k=0), lambda: bundle.similar("p05", k=0)):
+        with pytest.raises(InputError, match="at least 1"):
+            call()
+
+
+@pytest.mark.parametrize("within", [None, "audiobook", "track"])
+def test_similar_ranks_by_cosine_of_embeddings(bundle: Bundle, tiny_workspace: Workspace, within: str | None) -> None:
+    stored = load_vectors(tiny_workspace.current("hgnn").path("embeddings.safetensors"))
+    vectors = stored[f"serve/{within or 'podcast'}"]
+    cosine = vectors @ stored["serve/podcast"][5]
+    if within is None:
+        cosine[5] = -2
+    ids = item_ids(tiny_workspace, within or "podcast")
+    got = bundle.similar("p05", within=within, k=4)
+    assert (got.item_type, got.within, got.source) == ("podcast", within or "podcast", "hgnn")
+    assert [row["item_id"] for row in got.rows] == [ids[i] for i in np.argsort(-cosine)[:4]]
+    np.testing.assert_allclose([row["score"] for row in got.rows], np.sort(cosine)[::-1][:4], atol=1e-5)
+
+
+def test_similar_lists_all_others_when_k_is_larger(bundle: Bundle) -> None:
+    got = bundle.similar("p05", k=100)
+    assert len(got.rows) == TYPES["podcast"] - 1
+    assert "p05" not in {row["item_id"] for row in got.rows}
+    assert "all 29 items" in got.note
+
+
+def test_similar_asks_back(bundle: Bundle) -> None:
+    with pytest.raises(InputError, match=r"(?s)several items.*audiobook, podcast.*--type"):
+        bundle.similar("a00")
+    assert bundle.similar("a00", item_type="podcast").rows[0]["title"].startswith("The podcast")
+    with pytest.raises(InputError, match=r"no item 'p5' .*\n.*such as p[0-9]"):
+        bundle.similar("p5")
+    with pytest.raises(InputError, match=r"no item 'number 29'.*\n.*a29, p29"):
+        bundle.similar("number 29")
+    with pytest.raises(InputError, match=r"no item 'a05' of type podcast"):
+        bundle.similar("a05", item_type="podcast")
+    with pytest.raises(InputError, match=r"no item type 'tracks'.*\n.*\n.*did you mean 'track'"):
+        bundle.similar("p05", within="tracks")
+
+
+def test_a_copied_bundle_works_alone(tiny_workspace: Workspace, bundle: Bundle, tmp_path: Path) -> None:
+    shutil.copytree(bundle.folder, tmp_path / "elsewhere")
+    copied = Bundle.open(str(tmp_path / "elsewhere"))
+    assert copied.recommend("u7", "audiobook") == bundle.recommend("u7", "audiobook")
+    assert copied.similar("p07") == bundle.similar("p07")
+
+
+@pytest.mark.parametrize("name", ["index/podcast.ann", "user_tower.onnx", "bundle.json", "seen.safetensors"])
+def test_a_flipped_byte_is_noticed_on_opening(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle.folder, folder)
+    damaged = bytearray((folder / name).read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    (folder / name).write_bytes(damaged)
+    with pytest.raises(ArtefactError, match=rf"(?s)damaged.*{name}"):
+        Bundle.open(folder)
+
+
+def test_what_is_no_bundle_is_refused(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(ArtefactError, match=r"(?s)not a serving bundle.*stage towers"):
+        Bundle.open(tiny_workspace.current("towers"))
+    with pytest.raises(ArtefactError, match="no manifest"):
+        Bundle.open(tmp_path)
+
+
+def test_an_index_of_another_size_is_refused(bundle: Bundle) -> None:
+    about = bundle.meta.indexes["podcast"].model_copy(update={"file": "index/audiobook.ann"})
+    crossed = dataclasses.replace(bundle, meta=bundle.meta.model_copy(update={"indexes": {"podcast": about}}))
+    with pytest.raises(ArtefactError, match="the index does not belong to the item vectors"):
+        crossed.recommend("u7", "podcast")
+
+
+def test_a_narrow_index_still_fills_k(bundle: Bundle) -> None:
+    """An index that looks at one node finds too few; the rest is then scored exactly."""
+    about = bundle.meta.indexes["podcast"].model_copy(update={"search_k": 1})
+    narrow = dataclasses.replace(bundle, meta=bundle.meta.model_copy(update={"indexes": {"podcast": about}}))
+    assert narrow.recommend("u7", "podcast", k=24).rows == bundle.recommend("u7", "podcast", k=24).rows
+
+
+def test_serving_imports_no_training_framework(bundle: Bundle) -> None:
+    script = (
+        "import sys, json; from graphkit import Bundle; b = Bundle.open(sys.argv[1]);"
+        "b.recommend('u7', 'audiobook'); b.recommend('stranger', 'podcast'); b.similar('p07', within='track');"
+        "print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(bundle.folder)], capture_output=True, text=True, check=True
+    )
+    loaded = set(json.loads(done.stdout))
+    assert loaded.isdisjoint({"torch", "dgl", "tensorflow", "keras", "sklearn", "scipy", "pandera", "towers"})
+    assert done.stderr == ""

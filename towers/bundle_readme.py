@@ -1,0 +1,87 @@
+"""The bundle's own README: what lies where, and the user tower's signature."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graphkit import bundle_format as files
+from graphkit.bundle_format import BundleMeta
+from graphkit.user_features import FeatureSpec
+
+_TEXT: Final = """# {name}: serving bundle
+
+Recommends {targets} to {num_users} users. This folder is all that serving needs:
+
+```python
+from graphkit import Bundle
+bundle = Bundle.open("path/to/this/folder")
+bundle.recommend("USER_ID", item_type="{first_target}", k=10).rows
+bundle.similar("ITEM_ID", k=10).rows
+```
+
+| made from | id |
+|---|---|
+| data snapshot | {snapshot_id}, interactions before {cutoff} |
+| item embeddings | {hgnn_space_id} |
+| towers | {space_id} |
+
+## Files
+| file | holds |
+|---|---|
+| `{bundle_file}` | targets, index settings, ids: read this first |
+| `index/<type>.ann` | Annoy index, {index} |
+| `{item_vectors}` | item tower outputs per target type, float32 [items, dim], L2-normalised |
+| `{embeddings}` | HGNN embeddings per type, float32 [items, {embedding_dim}] |
+| `{items}` | the catalogue: `item` is the row within its type in every tensor |
+| `{users}` | `user_id`, sorted, and `user`, the row in every tensor |
+| `{categorical}` | `categorical` int32 [users, features] |
+| `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first |
+| `{seen}` | all items a user has met, per target type: left out of recommendations |
+| `{popularity}` | users who met an item in the last {popularity_days} days: for users without history or features |
+| `{features}` | order of the pools, vocabularies of the categorical features |
+| `{onnx}` | the user tower for onnxruntime |
+| `{saved_model}/` | the same as a SavedModel (weights frozen into it, signature `serving_default`) |
+| `manifest.json` | sha256 of each file, settings, versions |
+
+## Signature of the user tower
+| tensor | dtype and shape | meaning |
+|---|---|---|
+| `pooled` (in) | float32 [batch, {pooled_dim}] | per pool: the mean embedding of its items, then log(1 + count) |
+| `categorical` (in) | int32 [batch, {num_features}] | {features_in_order}; 0 is unknown |
+| `user_vector` (out) | float32 [batch, {dim}] | L2-normalised; its dot product with an item vector is the score |
+
+Pools, in this order: {pools}.
+Each takes {embedding_dim} + 1 columns. A tower that reads no categorical feature has no such input in ONNX.
+"""
+
+
+def bundle_readme(meta: BundleMeta, spec: FeatureSpec) -> str:
+    """The README's text."""
+    index = next(iter(meta.indexes.values()))
+    return _TEXT.format(
+        **meta.model_dump(
+            include={"name", "num_users", "snapshot_id", "hgnn_space_id", "space_id", "popularity_days"}
+        ),
+        targets=", ".join(meta.targets),
+        first_target=meta.targets[0],
+        cutoff=meta.cutoff.isoformat() if meta.cutoff else "the end of the train split",
+        index=f"{index.metric}, dimension {index.dim}, {index.trees} trees, search with search_k={index.search_k}",
+        embedding_dim=meta.embedding_dim,
+        dim=index.dim,
+        pooled_dim=spec.pooled_dim,
+        num_features=len(spec.categorical),
+        features_in_order=", ".join(f"`{name}`" for name in spec.categorical) or "none here",
+        pools=", ".join(f"`{pool.name}`" for pool in spec.pools),
+        bundle_file=files.BUNDLE_FILE,
+        item_vectors=files.ITEM_VECTORS_FILE,
+        embeddings=files.EMBEDDINGS_FILE,
+        items=files.ITEMS_FILE,
+        users=files.USERS_FILE,
+        categorical=files.CATEGORICAL_FILE,
+        histories=files.HISTORIES_FILE,
+        seen=files.SEEN_FILE,
+        popularity=files.POPULARITY_FILE,
+        features=files.FEATURES_FILE,
+        onnx=files.ONNX_FILE,
+        saved_model=files.SAVED_MODEL_DIR,
+    )

@@ -1,0 +1,213 @@
+"""Export: everything that serving needs, in one folder, checked against what training computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from safetensors.numpy import save_file
+
+from graphkit import bundle_format as files
+from graphkit import schemas
+from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
+from graphkit.bundle_format import BundleMeta, IndexMeta
+from graphkit.config import Config
+from graphkit.config.sections import TowersSection
+from graphkit.datasets.histories import read_histories
+from graphkit.datasets.store import Dataset
+from graphkit.errors import ArtefactError
+from graphkit.graph.store import SERVE
+from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
+from graphkit.vectors import (
+    EMBEDDINGS_FILE,
+    ITEM_VECTORS_FILE,
+    USER_VECTORS_FILE,
+    Vectors,
+    load_vectors,
+    save_vectors,
+)
+from towers.bundle_readme import bundle_readme
+from towers.frozen import save_onnx, save_saved_model
+from towers.index import build_index, open_index, recall
+from towers.user_spec import user_features
+from towers.verify import verify_user_tower
+
+#: Real users whose exact top 100 each index is measured against.
+_RECALL_USERS: Final = 200
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a bundle is made from, read and checked to fit together."""
+
+    dataset: Dataset
+    towers: Batch
+    hgnn: Batch
+    features: UserFeatures
+    item_vectors: Vectors  # per target type [num_items, dim]
+    user_vectors: npt.NDArray[np.float32]  # [num_users, dim]
+
+
+def export_bundle(workspace: Workspace, config: Config) -> Batch:
+    """Write the serving bundle of the current towers and return its batch (stage ``bundle``).
+
+    Raises ArtefactError where dataset, embeddings and towers do not belong together, and GraphkitError where
+    the exported user tower does not give the vectors that training gave.
+    """
+    upstream = workspace.upstream("bundle")
+    spec = StageSpec.of("bundle", config, upstream.values())
+    if (done := workspace.finished(spec)) is not None:
+        return done
+    sources = read_sources(upstream)
+    with workspace.begin(spec) as work:
+        meta = _describe(sources, config)
+        _write_tables(work, sources, meta)
+        _write_vectors(work, sources)
+        _write_user_tower(work, sources, meta)
+        _write_indexes(work, sources, meta)
+        work.path(files.BUNDLE_FILE).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        work.path(files.README_FILE).write_text(bundle_readme(meta, sources.features.spec), encoding="utf-8")
+        work.space_id = meta.space_id
+        work.metrics["hgnn_space_id"] = meta.hgnn_space_id
+        work.data_window = {"end": meta.cutoff.isoformat() if meta.cutoff else None}
+        work.row_counts = {"users": meta.num_users} | meta.num_items
+        return work.commit()
+
+
+def read_sources(upstream: dict[str, Batch]) -> Sources:
+    """Open the dataset, hgnn and towers batches; raises ArtefactError where spaces or sizes do not fit."""
+    dataset, hgnn, towers = Dataset.open(upstream["dataset"]), upstream["hgnn"], upstream["towers"]
+    _require_one_space(towers, hgnn)
+    spec = FeatureSpec.model_validate_json(towers.path(files.FEATURES_FILE).read_bytes())
+    stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
+    embeddings = {name: stored[f"{SERVE}/{name}"] for name in dataset.meta.types}
+    item_vectors = load_vectors(towers.path(ITEM_VECTORS_FILE))
+    users = load_vectors(towers.path(USER_VECTORS_FILE))["user"]
+    rows = {
+        f"embeddings of {name}": (hgnn, matrix, dataset.meta.num_items[name]) for name, matrix in embeddings.items()
+    }
+    rows |= {f"vectors of {t}": (towers, m, dataset.meta.num_items[t]) for t, m in item_vectors.items()}
+    rows["user vectors"] = (towers, users, dataset.meta.num_users)
+    for what, (batch, matrix, wanted) in rows.items():
+        _require_rows(what, batch, matrix, wanted)
+    # As the towers were trained, whatever the configuration says by now.
+    settings = TowersSection.model_validate(towers.manifest.settings["towers"])
+    features = user_features(dataset, spec, embeddings, dataset.meta.cutoff, settings)
+    return Sources(dataset, towers, hgnn, features, item_vectors, users)
+
+
+def _require_one_space(towers: Batch, hgnn: Batch) -> None:
+    trained_on = towers.manifest.metrics.get("hgnn_space_id")
+    if trained_on != hgnn.manifest.space_id:
+        raise ArtefactError(
+            "the towers were trained on embeddings of another space than the current ones",
+            where=str(towers.folder),
+            expected=f"embeddings of space {trained_on}",
+            found=f"hgnn batch {hgnn.id} of space {hgnn.manifest.space_id}",
+            fix="run `graphkit train-towers` again",
+        )
+
+
+def _require_rows(what: str, batch: Batch, matrix: npt.NDArray[np.float32], wanted: int) -> None:
+    if len(matrix) != wanted:
+        raise ArtefactError(
+            f"the {what} do not belong to the current dataset",
+            where=str(batch.folder),
+            expected=f"{wanted} rows",
+            found=f"{len(matrix)} rows",
+            fix=f"run `graphkit train-{batch.manifest.stage}` again",
+        )
+
+
+def _describe(sources: Sources, config: Config) -> BundleMeta:
+    meta, export = sources.dataset.meta, config.export
+    targets = tuple(name for name in meta.targets if name in sources.item_vectors)
+    indexes = {
+        name: IndexMeta(
+            file=f"index/{name}.ann",
+            dim=sources.item_vectors[name].shape[1],
+            num_items=meta.num_items[name],
+            trees=export.trees,
+            search_k=export.search_k,
+        )
+        for name in targets
+    }
+    return BundleMeta(
+        name=meta.name,
+        types=meta.types,
+        targets=targets,
+        indexes=indexes,
+        embedding_dim=sources.features.spec.embedding_dim,
+        num_users=meta.num_users,
+        num_items=meta.num_items,
+        cutoff=meta.cutoff,
+        popularity_days=export.popularity_days,
+        space_id=sources.towers.manifest.space_id or sources.towers.id,
+        hgnn_space_id=sources.hgnn.manifest.space_id or sources.hgnn.id,
+        snapshot_id=sources.dataset.batch.manifest.snapshot_id,
+    )
+
+
+def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
+    texts = (schemas.TITLE, schemas.LANGUAGE, schemas.GENRE, schemas.CREATOR)
+    items = sources.dataset.items().select(schemas.ITEM_TYPE, schemas.ITEM, schemas.ITEM_ID, *texts)
+    items.write_parquet(work.path(files.ITEMS_FILE))
+    users = sources.dataset.users().select(schemas.USER_ID, schemas.USER).sort(schemas.USER_ID)
+    users.write_parquet(work.path(files.USERS_FILE))
+    save_file({files.CATEGORICAL: sources.features.categorical}, work.path(files.CATEGORICAL_FILE))
+    save_histories(work.path(files.HISTORIES_FILE), sources.features.histories)
+    everything = read_histories(sources.dataset, sources.dataset.meta.cutoff)
+    seen = {p: h for p, h in everything.items() if p.group == STRONG and p.item_type in meta.targets}
+    save_histories(work.path(files.SEEN_FILE), seen)
+    counts = {name: _recent_users(sources.dataset, name, meta.popularity_days) for name in meta.targets}
+    save_file(counts, work.path(files.POPULARITY_FILE))
+    source = sources.towers.path(files.FEATURES_FILE)
+    work.path(files.FEATURES_FILE).write_bytes(source.read_bytes())
+
+
+def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np.int32]:
+    """Distinct train users of each item in the last ``days`` before the cut-off (without one: all of train)."""
+    rows = dataset.interactions(schemas.TRAIN, dataset.meta.strong).filter(pl.col(schemas.ITEM_TYPE) == item_type)
+    if (cutoff := dataset.meta.cutoff) is not None:
+        time = pl.col(schemas.TIMESTAMP)
+        rows = rows.filter((time < cutoff) & (time >= cutoff - timedelta(days=days)))
+    users = rows.group_by(schemas.ITEM).agg(pl.col(schemas.USER).n_unique()).collect()
+    counts = np.zeros(dataset.meta.num_items[item_type], dtype=np.int32)
+    counts[users[schemas.ITEM].to_numpy()] = users[schemas.USER].to_numpy()
+    return counts
+
+
+def _write_vectors(work: StageWork, sources: Sources) -> None:
+    save_vectors(work.path(files.EMBEDDINGS_FILE), sources.features.embeddings)
+    save_vectors(work.path(files.ITEM_VECTORS_FILE), sources.item_vectors)
+
+
+def _write_user_tower(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
+    from towers.two_tower import load_user_tower
+
+    model: Any = load_user_tower(sources.towers)
+    save_onnx(model, work.path(files.ONNX_FILE))
+    save_saved_model(model, work.path(files.SAVED_MODEL_DIR))
+    users = _sample(meta.num_users, 1000, work.spec.seed)
+    work.metrics["user_vector_max_difference"] = verify_user_tower(
+        work.path(files.ONNX_FILE), sources.features, sources.user_vectors, users
+    )
+
+
+def _write_indexes(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
+    queries = sources.user_vectors[_sample(meta.num_users, _RECALL_USERS, work.spec.seed)]
+    measured = {}
+    for name, about in meta.indexes.items():
+        vectors = sources.item_vectors[name]
+        build_index(work.path(about.file), vectors, about, work.spec.seed)
+        index = open_index(work.path(about.file), about)
+        measured[name] = round(recall(index, about, vectors, queries), 4)
+    work.metrics["index_recall_at_100"] = measured
+
+
+def _sample(num_users: int, size: int, seed: int) -> npt.NDArray[np.int64]:
+    return np.sort(np.random.default_rng(seed).permutation(num_users)[:size])
