@@ -7,7 +7,11 @@ Each command of the ``graphkit`` command line is one function here, loaded on fi
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# Threads that spin while they wait bring a shared machine to a crawl; OpenMP reads this when torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace

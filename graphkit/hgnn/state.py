@@ -1,0 +1,72 @@
+"""What training has come to after some epochs, and how it is kept on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.hgnn.model import HeteroSage
+
+Tensors = dict[str, Tensor]
+
+
+@dataclass
+class TrainingState:
+    """Everything an epoch changes. Generators are not part of it: each epoch makes its own from the seed."""
+
+    model: HeteroSage
+    optimiser: torch.optim.Adam
+    epochs: list[dict[str, Any]] = field(default_factory=list)  # one record an epoch
+    best_epoch: int = 0
+    best: Tensors = field(default_factory=dict)  # the model's weights after best_epoch
+    links: int = 0  # trained on in this process
+    seconds: float = 0.0  # spent training on them
+
+    @property
+    def best_record(self) -> dict[str, Any]:
+        return self.epochs[self.best_epoch - 1]
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append an epoch's record; the model is kept if it is the best so far."""
+        self.epochs.append(record)
+        if self.best_epoch == 0 or _score(record) > _score(self.best_record):
+            self.best_epoch = len(self.epochs)
+            self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint of the last epoch."""
+        tensors = _prefixed("model", self.model.state_dict()) | _prefixed("best", self.best)
+        for i, moments in self.optimiser.state_dict()["state"].items():
+            tensors |= _prefixed(f"adam/{i}", moments)
+        save_checkpoint(folder, len(self.epochs), tensors, {"epochs": self.epochs, "best_epoch": self.best_epoch})
+
+    def load(self, folder: Path) -> None:
+        """Take over the last whole checkpoint, if there is one."""
+        found = load_checkpoint(folder)
+        if found is None:
+            return
+        tensors, about = found
+        self.epochs, self.best_epoch, self.best = about["epochs"], about["best_epoch"], _under("best", tensors)
+        self.model.load_state_dict(_under("model", tensors))
+        adam = self.optimiser.state_dict()
+        adam["state"] = {i: _under(f"adam/{i}", tensors) for i in range(len(list(self.model.parameters())))}
+        self.optimiser.load_state_dict(adam)
+
+
+def _score(record: dict[str, Any]) -> float:
+    """Validation MRR, or where nothing was held out the loss, so that more is better."""
+    return float(-record["loss"] if record["val_mrr"] is None else record["val_mrr"])
+
+
+def _prefixed(prefix: str, tensors: Tensors) -> Tensors:
+    return {f"{prefix}/{name}": tensor for name, tensor in tensors.items()}
+
+
+def _under(prefix: str, tensors: Tensors) -> Tensors:
+    start = f"{prefix}/"
+    return {name.removeprefix(start): tensor for name, tensor in tensors.items() if name.startswith(start)}

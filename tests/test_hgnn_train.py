@@ -1,0 +1,242 @@
+"""The stage end to end on a planted little graph: what it writes, repeats, resumes and refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.config import Config, load_config
+from graphkit.errors import DataError, GraphkitError
+from graphkit.graph.store import FIT, SERVE, save_graph
+from graphkit.hgnn import fit as fit_module
+from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.hgnn.train import train_hgnn
+from graphkit.vectors import load_vectors
+from tests.hgnn_graphs import both_directions, write_graph_batch
+
+SMALL = ("hgnn.hidden_dim=12", "hgnn.out_dim=8", "hgnn.fan_outs=[4,3]", "hgnn.batch_size=64", "hgnn.negatives=16")
+ONE_THREAD = "run.threads=1"  # the graph is tiny, and threads only wait for one another
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def settings(*more: str, preset: str = "default") -> Config:
+    return load_config(preset, (*SMALL, ONE_THREAD, "hgnn.epochs=4", *more))
+
+
+def trained(root: Path, *more: str, preset: str = "default") -> Batch:
+    config = settings(*more, preset=preset)
+    write_graph_batch(root, config)
+    return train_hgnn(Workspace(root), config)
+
+
+def training(batch: Batch) -> dict:
+    return json.loads(batch.path("training.json").read_text())
+
+
+def test_what_the_stage_writes(tmp_path: Path) -> None:
+    batch = trained(tmp_path)
+    vectors = load_vectors(batch.path("embeddings.safetensors"))
+    assert {name: z.shape for name, z in vectors.items()} == {
+        "fit/audiobook": (45, 8), "fit/podcast": (65, 8), "serve/audiobook": (45, 8), "serve/podcast": (65, 8),
+    }  # fmt: skip
+    for z in vectors.values():
+        np.testing.assert_allclose(np.linalg.norm(z, axis=1), 1, atol=1e-5)
+    assert not np.allclose(vectors["fit/podcast"][:60], vectors["serve/podcast"][:60])  # other edges
+    np.testing.assert_allclose(vectors["fit/podcast"][60:], vectors["serve/podcast"][60:], atol=1e-6)  # text alone
+    log = training(batch)
+    assert [record["epoch"] for record in log["epochs"]] == [1, 2, 3, 4]
+    best = max(log["epochs"], key=lambda record: record["val_mrr"])
+    assert log["best_epoch"] == best["epoch"]
+    assert batch.manifest.metrics["val_mrr"] == best["val_mrr"]
+    assert batch.manifest.metrics["epochs"] == 4
+    assert batch.manifest.metrics["edges_per_second"] > 0
+    assert batch.manifest.space_id is not None
+    assert batch.manifest.space_id.startswith("hgnn-")
+    assert sorted(batch.manifest.files) == ["embeddings.safetensors", "model.safetensors", "training.json"]
+
+
+def test_balanced_counts_are_logged(tmp_path: Path) -> None:
+    batch = trained(tmp_path, "hgnn.min_edges_per_relation=1")
+    edges = [record["edges"] for record in training(batch)["epochs"]]
+    assert set(edges[0]) == {"audiobook-audiobook", "audiobook-podcast", "podcast-podcast"}
+    assert all(len(set(of_epoch.values())) == 1 for of_epoch in edges)
+
+
+@pytest.mark.parametrize("loss", ["margin", "softmax"])
+def test_training_learns_the_planted_topics(tmp_path: Path, loss: str) -> None:
+    log = training(trained(tmp_path, f"hgnn.loss={loss}", "hgnn.epochs=8", "hgnn.learning_rate=0.01"))
+    first, last = log["epochs"][0], log["epochs"][-1]
+    assert last["loss"] < 0.8 * first["loss"]
+    assert log["epochs"][log["best_epoch"] - 1]["val_mrr"] > 0.12  # 60 nodes ranked at random: about 0.08
+
+
+def test_paper_preset_runs(tmp_path: Path) -> None:
+    batch = trained(tmp_path, "hgnn.epochs=1", preset="paper")
+    assert load_vectors(batch.path("embeddings.safetensors"))["fit/podcast"].min() >= 0  # the last ReLU
+
+
+@pytest.mark.parametrize("back_end", ["torch", "dgl"])
+def test_a_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, back_end: str) -> None:
+    if back_end == "dgl":
+        pytest.importorskip("dgl", reason="DGL is not installed here")
+    one, two, other = (
+        trained(tmp_path / name, f"hgnn.neighbours={back_end}", f"run.seed={seed}")
+        for name, seed in (("one", 7), ("two", 7), ("other", 8))
+    )
+    assert one.manifest.metrics["neighbours"] == back_end
+    assert one.content_hash == two.content_hash
+    assert one.content_hash != other.content_hash
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
+    """Make the run die in the middle of the epoch after ``epochs``, as a kill would."""
+    real = fit_module.Fit._epoch
+
+    def dying(self, epoch, *rest):
+        result = real(self, epoch, *rest)
+        if epoch > epochs:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(fit_module.Fit, "_epoch", dying)
+
+
+@pytest.mark.parametrize("epochs_done", [0, 1, 3])
+def test_an_interrupted_run_continues_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs_done: int
+) -> None:
+    whole = trained(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, epochs_done)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut")
+    with monkeypatch.context() as patched:
+        ran: list[int] = []
+        real = fit_module.Fit._epoch
+        patched.setattr(
+            fit_module.Fit, "_epoch", lambda self, epoch, *rest: ran.append(epoch) or real(self, epoch, *rest)
+        )
+        resumed = train_hgnn(Workspace(tmp_path / "cut"), settings())
+    assert ran == list(range(epochs_done + 1, 5))
+    assert resumed.content_hash == whole.content_hash
+    assert sorted(resumed.manifest.files) == sorted(whole.manifest.files)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped", "index", "gone"])
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
+    whole = trained(tmp_path / "whole")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 2)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut")
+    (tensors,) = (tmp_path / "cut" / "hgnn").glob(".partial-*/checkpoint/epoch-2.safetensors")
+    content = tensors.read_bytes()
+    if damage == "truncated":
+        tensors.write_bytes(content[:-100])
+    elif damage == "flipped":
+        tensors.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    elif damage == "index":
+        (tensors.parent / "checkpoint.json").write_text('{"file": ')
+    else:
+        tensors.unlink()
+    assert train_hgnn(Workspace(tmp_path / "cut"), settings()).content_hash == whole.content_hash
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, 1, {"x": torch.ones(3)}, {"epoch": 1})
+    (tmp_path / "epoch-2.safetensors").write_bytes(b"half a fi")
+    (tmp_path / "checkpoint.json.new").write_text("{")
+    found = load_checkpoint(tmp_path)
+    assert found is not None
+    assert found[0]["x"].tolist() == [1, 1, 1]
+    assert found[1] == {"epoch": 1}
+
+
+def test_patience_stops_the_run_and_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.25, 0.9])
+    monkeypatch.setattr(fit_module, "link_mrr", lambda *_: {"a-p": next(scores)})
+    log = training(trained(tmp_path, "hgnn.epochs=9", "hgnn.patience=2"))
+    assert [record["val_mrr"] for record in log["epochs"]] == [0.1, 0.3, 0.2, 0.25]
+    assert log["best_epoch"] == 2
+
+
+def test_without_validation_links_the_loss_decides(tmp_path: Path) -> None:
+    log = training(trained(tmp_path, "hgnn.validation_share=0"))
+    assert all(record["val_mrr"] is None for record in log["epochs"])
+    assert log["best_epoch"] == min(log["epochs"], key=lambda record: record["loss"])["epoch"]
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fit_module.Objective.loss
+    calls = iter(range(1000))
+
+    def poisoned(self, model, batch, generator):
+        return real(self, model, batch, generator) * (float("nan") if next(calls) == 14 else 1.0)
+
+    monkeypatch.setattr(fit_module.Objective, "loss", poisoned)
+    with pytest.raises(GraphkitError, match="nan in epoch 2, batch 5") as caught:
+        trained(tmp_path)
+    assert caught.value.exit_code == 1
+    (folder,) = (tmp_path / "hgnn").glob(".partial-*/checkpoint")
+    assert str(folder) in str(caught.value)
+    assert load_checkpoint(folder) is not None
+
+
+def write_graph(root: Path, links: dict, features: dict) -> None:
+    sizes = {t: len(vectors) for t, vectors in features.items()}
+    edges = both_directions(links, sizes)
+    with Workspace(root).begin(StageSpec.of("graph", settings(), [])) as work:
+        save_graph(work.folder, sizes, {FIT: edges, SERVE: edges}, features, {})
+        work.commit()
+
+
+def test_a_graph_without_edges_is_refused(tmp_path: Path) -> None:
+    write_graph(tmp_path, {("a", "a"): []}, {"a": np.ones((3, 2), dtype=np.float32)})
+    with pytest.raises(DataError, match="no edges"):
+        train_hgnn(Workspace(tmp_path), settings())
+
+
+def test_an_empty_relation_beside_others_and_a_single_link_are_fine(tmp_path: Path) -> None:
+    features = {t: np.eye(3, dtype=np.float32) for t in ("a", "p")}
+    write_graph(tmp_path, {("a", "a"): [], ("a", "p"): [(0, 1)], ("p", "p"): []}, features)
+    log = training(train_hgnn(Workspace(tmp_path), settings()))
+    assert log["epochs"][0]["edges"] == {"a-p": 1}
+
+
+def test_text_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    features = {"a": np.array([[1.0, 0.0], [np.nan, 1.0]], dtype=np.float32)}
+    write_graph(tmp_path, {("a", "a"): [(0, 1)]}, features)
+    with pytest.raises(GraphkitError, match="item 1"):
+        train_hgnn(Workspace(tmp_path), settings())
+
+
+def test_a_finished_batch_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = trained(tmp_path)
+    monkeypatch.setattr(fit_module.Fit, "run", lambda self: pytest.fail("trained again"))
+    assert train_hgnn(Workspace(tmp_path), settings()).id == batch.id
+
+
+def test_training_needs_neither_polars_nor_keras() -> None:
+    program = (
+        "import sys, graphkit.hgnn.train, graphkit.hgnn.neighbours_torch\n"
+        "heavy = {'polars', 'pandas', 'scipy', 'sklearn', 'keras', 'tensorflow', 'dgl', 'pandera'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
