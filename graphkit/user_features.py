@@ -23,6 +23,7 @@ UNKNOWN: Final = 0
 
 Ints = npt.NDArray[np.integer]
 Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 
 
 class Pool(NamedTuple):
@@ -87,7 +88,8 @@ class FeatureSpec(BaseModel):
         ids = {value: i for i, value in enumerate(self.categorical[feature], start=1)}
         if feature == "age":
             values = [None if v is None else self.age_bin(int(str(v))) for v in values]
-        return np.array([ids.get(str(value), UNKNOWN) for value in values], dtype=np.int32)
+        known = [UNKNOWN if value is None else ids.get(str(value), UNKNOWN) for value in values]
+        return np.array(known, dtype=np.int32)
 
     def age_bin(self, age: int) -> str:
         """The label of the bin an age in years falls into."""
@@ -114,18 +116,26 @@ class UserFeatures:
     embeddings: dict[str, Floats]
     categorical: npt.NDArray[np.int32]
 
-    def inputs(self, users: Ints, hide: tuple[str, Ints] | None = None) -> UserInputs:
-        """Inputs of ``users`` [n]. ``hide = (item_type, items [n])`` takes one item a user out of its own
-        history, under every signal: a training label must not see itself."""
-        blocks = [self._pool(pool, users, hide) for pool in self.spec.pools]
+    def inputs(
+        self, users: Ints, hide: tuple[str, Ints] | None = None, drop: tuple[str, Flags] | None = None
+    ) -> UserInputs:
+        """Inputs of ``users`` [n].
+
+        ``hide = (item_type, items [n])`` takes one item a user out of its own history, under every signal: a
+        training label must not see itself. ``drop = (item_type, rows [n])`` empties the whole history of the
+        type in the rows that are True, which makes those users cold for it.
+        """
+        blocks = [self._pool(pool, users, hide, drop) for pool in self.spec.pools]
         return UserInputs(np.concatenate(blocks, axis=1), self.categorical[users])
 
-    def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None) -> Floats:
+    def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None) -> Floats:
         row, item = self.histories[pool].pairs(users)
+        keep = np.ones(len(row), dtype=bool)
         if hide is not None and hide[0] == pool.item_type:
-            keep = item != hide[1][row]
-            row, item = row[keep], item[keep]
-        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))
+            keep &= item != hide[1][row]
+        if drop is not None and drop[0] == pool.item_type:
+            keep &= ~drop[1][row]
+        return mean_pool(row[keep], item[keep], self.embeddings[pool.item_type], len(users))
 
 
 def mean_pool(row: Ints, item: Ints, vectors: Floats, num_rows: int) -> Floats:

@@ -183,6 +183,8 @@ def test_graph_without_edges_or_of_an_unknown_relation_is_refused(graphkit: Cli,
     assert import_logs(graphkit, logs).exit_code == 0
     too_strict = graphkit("build-graph", "-w", root, "--set", "graph.min_support=1000")
     assert_refused(too_strict, ("min_support",))
+    days = graphkit("build-graph", "-w", root, "--set", "graph.window_days=1")
+    assert_refused(days, ("window_days",))
     unknown = graphkit("build-graph", "-w", root, "--set", "graph.exclude_relations=[podcast-podcats]")
     assert_refused(unknown, ("podcast-podcats", "audiobook-podcast"))
     assert not Workspace(root).has("graph")

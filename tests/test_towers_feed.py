@@ -1,0 +1,143 @@
+"""Training batches: who is in them, and that no example sees its own label."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from towers_world import make_world, quick_config
+
+from graphkit.artefacts import Workspace
+from graphkit.user_features import STRONG, History, Pool
+from towers.epochs import Task
+from towers.feed import ahead, epoch_batches, equal_pieces, examples_per_type, known_pairs, training_batch
+from towers.fit import read_task
+from towers.labels import Labels
+from towers.sources import read_sources
+
+
+def world_task(workspace: Workspace, *overrides: str) -> Task:
+    upstream = workspace.upstream("towers")
+    settings = quick_config(*overrides).towers
+    return read_task(read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], settings), seed=0)
+
+
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return world_task(make_world(tmp_path_factory.mktemp("timed")))
+
+
+@pytest.fixture(scope="module")
+def untimed(tmp_path_factory: pytest.TempPathFactory) -> Task:
+    return world_task(make_world(tmp_path_factory.mktemp("untimed"), timed=False))
+
+
+def test_rare_types_are_kept_whole() -> None:
+    available = {"music": 1000, "book": 10, "movie": 400}
+    assert examples_per_type(available, None) == available
+    assert examples_per_type(available, 310) == {"music": 150, "book": 10, "movie": 150}
+    assert examples_per_type(available, 1000) == {"music": 590, "book": 10, "movie": 400}
+    assert examples_per_type(available, 9999) == available
+
+
+@given(st.integers(0, 50), st.integers(1, 20))
+def test_pieces_are_equal_and_lose_less_than_one_row_each(count: int, at_most: int) -> None:
+    pieces = equal_pieces(np.arange(count), at_most)
+    assert pieces.shape[1] <= at_most
+    assert np.unique(pieces).size == pieces.size
+    assert count - pieces.size < max(len(pieces), 1)
+
+
+@given(st.lists(st.lists(st.integers(0, 4), max_size=4), min_size=1, max_size=4), st.data())
+def test_known_pairs_agree_with_a_loop(rows: list[list[int]], data: st.DataObject) -> None:
+    indptr = np.cumsum([0, *map(len, rows)])
+    labels = Labels(
+        "t", np.array([0]), np.array([0]), History(indptr, np.array([i for row in rows for i in row], np.int32))
+    )
+    users = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=5))
+    items = data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=5))
+    found = known_pairs(labels, np.array(users), np.array(items))
+    assert found.tolist() == [[item in rows[user] for item in items] for user in users]
+
+
+def test_an_epoch_is_seeded_and_holds_one_type_a_batch(timed: Task) -> None:
+    def epoch(seed: int) -> list[tuple[str, bytes]]:
+        rng = np.random.default_rng(seed)
+        batches = list(epoch_batches(timed.feed, timed.train, timed.settings, rng))
+        assert len(batches) == timed.batches_per_epoch
+        assert {batch.item_type for batch in batches} == set(timed.train)
+        assert all(len(batch.x["user"]["pooled"]) == batch.size <= 32 for batch in batches)
+        assert all(batch.y["excluded"].diagonal().all() for batch in batches)
+        return [(batch.item_type, batch.x["user"]["pooled"].tobytes()) for batch in batches]
+
+    assert epoch(1) == epoch(1) != epoch(2)
+    assert list(ahead(iter([1, 2, 3]))) == [1, 2, 3]
+
+
+def test_ahead_passes_errors_on() -> None:
+    def failing() -> object:
+        yield 1
+        raise ValueError("broken batch")
+
+    with pytest.raises(ValueError, match="broken batch"):
+        list(ahead(failing()))
+
+
+@pytest.mark.parametrize("name", ["timed", "untimed"])
+def test_no_example_sees_its_own_label(name: str, request: pytest.FixtureRequest) -> None:
+    task: Task = request.getfixturevalue(name)
+    item_type = "podcast"
+    labels = task.train[item_type]
+    for row in range(0, len(labels), 17):
+        rows = np.array([row])
+        changed = task.feed.users.embeddings[item_type].copy()
+        changed[labels.items[row]] = 1e6
+        users = replace(task.feed.users, embeddings=task.feed.users.embeddings | {item_type: changed})
+        before = training_batch(task.feed, labels, rows, task.settings).x["user"]["pooled"]
+        after = training_batch(replace(task.feed, users=users), labels, rows, task.settings).x["user"]["pooled"]
+        assert before.tobytes() == after.tobytes()
+
+
+def test_timed_histories_end_where_labels_begin(timed: Task, untimed: Task) -> None:
+    # Five streams before the label period and two in it; without timestamps all seven are in the history.
+    user = 1
+    assert len(timed.feed.users.histories[Pool("podcast", STRONG)].of(user)) == 5
+    assert len(untimed.feed.users.histories[Pool("podcast", STRONG)].of(user)) == 7
+
+
+def test_history_dropout_empties_the_target_type_only(timed: Task) -> None:
+    labels, rng = timed.train["podcast"], np.random.default_rng(0)
+    settings = timed.settings.model_copy(update={"history_dropout": 1.0, "category_dropout": 1.0})
+    rows = np.arange(20)
+    dropped = training_batch(timed.feed, labels, rows, settings, rng).x["user"]
+    whole = training_batch(timed.feed, labels, rows, settings).x["user"]
+    width = timed.feed.users.spec.pooled_dim // 2  # audiobook pools, then podcast pools
+    assert not dropped["pooled"][:, width:].any()
+    assert (dropped["pooled"][:, :width] == whole["pooled"][:, :width]).all()
+    assert not dropped["categorical"].any()
+    assert whole["categorical"].any()
+
+
+def test_probabilities_are_even_without_correction(timed: Task) -> None:
+    even = timed.settings.model_copy(update={"inverse_probability": False})
+    labels = timed.train["podcast"]
+    assert training_batch(timed.feed, labels, np.arange(9), even).y["probability"].tolist() == [1] * 9
+    corrected = training_batch(timed.feed, labels, np.arange(9), timed.settings).y["probability"]
+    assert corrected.tolist() == timed.feed.probability["podcast"][labels.items[:9]].tolist()
+    assert corrected.max() < 1
+
+
+def test_validation_users_are_not_trained_on(timed: Task) -> None:
+    for item_type in timed.train:
+        assert not set(timed.train[item_type].users) & set(timed.validation[item_type].users)
+        assert len(timed.validation[item_type])
+
+
+def test_targets_need_not_be_all_types(tmp_path: Path) -> None:
+    task = world_task(make_world(tmp_path, targets=("audiobook",)))
+    assert set(task.train) == set(task.feed.items) == {"audiobook"}
+    assert {cell.item_type for cell in task.cells} == {"audiobook"}

@@ -1,0 +1,141 @@
+"""The training loop: epochs over seeded batches, validation after each, the best weights kept, resumable."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from graphkit.config.sections import TowersSection
+from graphkit.errors import GraphkitError
+from graphkit.progress import say, track
+from towers.backend import keras, to_numpy
+from towers.checkpoint import Progress, load_checkpoint, save_checkpoint
+from towers.feed import Feed, TowerBatch, ahead, epoch_batches, examples_per_type, training_batch
+from towers.infer import embed_users, item_vectors
+from towers.labels import Labels
+from towers.two_tower import Towers
+from towers.validation import Cell, mean_over_cells, ndcg
+
+#: Examples of validation users per type that the validation loss is computed on, at most.
+_LOSS_EXAMPLES: Final = 8192
+_CURVES: Final = ("loss", "val_loss", "val_ndcg")
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the towers are trained on and validated on, per target type."""
+
+    feed: Feed
+    train: dict[str, Labels]
+    validation: dict[str, Labels]
+    cells: list[Cell]
+    settings: TowersSection
+    seed: int
+
+    @property
+    def batches_per_epoch(self) -> int:
+        available = {item_type: len(labels) for item_type, labels in self.train.items()}
+        taken = examples_per_type(available, self.settings.examples_per_epoch)
+        return sum(-(-count // self.settings.batch_size) for count in taken.values())
+
+
+def build_towers(task: Task) -> Towers:
+    """Fresh towers for the task, each pair compiled with an Adam of its own."""
+    specs = {item_type: items.spec for item_type, items in task.feed.items.items()}
+    towers = Towers(task.feed.users.spec, specs, task.settings)
+    for pair in towers.pairs.values():
+        pair.compile(optimizer=keras.optimizers.Adam(task.settings.learning_rate))
+        pair.optimizer.build(pair.trainable_variables)
+    return towers
+
+
+def train(towers: Towers, task: Task, checkpoint_dir: Path) -> Progress:
+    """Train until the epochs are done or ``patience`` of them in a row were no better; then load the best.
+
+    Goes on from the checkpoint where there is one.
+    """
+    progress = load_checkpoint(checkpoint_dir, towers)
+    settings = task.settings
+    while len(progress.epochs) < settings.epochs and progress.epochs_since_best < settings.patience:
+        record = run_epoch(towers, task, len(progress.epochs) + 1)
+        _require_finite(record)
+        progress.epochs.append(record)
+        if _is_best(progress.epochs):
+            progress.best_epoch, progress.best_weights = record["epoch"], towers.weights()
+        save_checkpoint(checkpoint_dir, towers, progress)
+        curves = ", ".join(f"{name} {record[name]:.4f}" for name in _CURVES if name in record)
+        say(f"towers epoch {record['epoch']}/{settings.epochs}: {curves}")
+    towers.set_weights(progress.best_weights)
+    return progress
+
+
+def run_epoch(towers: Towers, task: Task, epoch: int) -> dict[str, Any]:
+    """Train one epoch and validate: its record for ``training.json``."""
+    rng = np.random.default_rng([task.seed, 2, epoch])
+    feed = ahead(epoch_batches(task.feed, task.train, task.settings, rng))
+    losses = [
+        _scored(batch, towers.pairs[batch.item_type].train_on_batch(batch.x, batch.y))
+        for batch in track(feed, f"towers epoch {epoch}", task.batches_per_epoch)
+    ]
+    return {"epoch": epoch, "loss": _mean(losses), **validate(towers, task)}
+
+
+def validate(towers: Towers, task: Task) -> dict[str, Any]:
+    """``val_loss``, ``val_ndcg`` (NDCG@10 over the whole catalogue, mean over cells) and each cell's figure."""
+    record: dict[str, Any] = {}
+    if any(len(labels) for labels in task.validation.values()):
+        record["val_loss"] = _validation_loss(towers, task)
+    if task.cells:
+        vectors = {t: item_vectors(tower, task.feed.items[t]) for t, tower in towers.items.items()}
+        figures = {
+            cell.name: float(ndcg(embed_users(towers.user, cell.inputs), vectors[cell.item_type], cell).mean())
+            for cell in task.cells
+        }
+        users = {cell.name: cell.num_users for cell in task.cells}
+        record |= {"val_ndcg": mean_over_cells(figures, users), "val_ndcg_cells": figures}
+    return record
+
+
+def _validation_loss(towers: Towers, task: Task) -> float:
+    losses = []
+    for item_type, labels in task.validation.items():
+        if len(labels):
+            rows = np.random.default_rng([task.seed, 3]).permutation(len(labels))[:_LOSS_EXAMPLES]
+            for piece in np.array_split(rows, -(-len(rows) // task.settings.batch_size)):
+                batch = training_batch(task.feed, labels, piece, task.settings)
+                pair = towers.pairs[item_type]
+                losses.append(_scored(batch, pair.compute_loss(y=batch.y, y_pred=pair(batch.x))))
+    return _mean(losses)
+
+
+def _require_finite(record: dict[str, Any]) -> None:
+    if not np.isfinite(record["loss"]):
+        raise GraphkitError(
+            "the towers' training diverged",
+            where=f"epoch {record['epoch']}",
+            expected="a finite loss",
+            found=str(record["loss"]),
+            fix="lower towers.learning_rate or raise towers.temperature",
+        )
+
+
+def _is_best(epochs: list[dict[str, Any]]) -> bool:
+    """Whether the last epoch beats all before it, by NDCG@10, or by loss where nobody could be ranked."""
+    last, before = epochs[-1], epochs[:-1]
+    if "val_ndcg" in last:
+        return all(last["val_ndcg"] > epoch["val_ndcg"] for epoch in before)
+    name = "val_loss" if "val_loss" in last else "loss"
+    return all(last[name] < epoch[name] for epoch in before)
+
+
+def _scored(batch: TowerBatch, loss: Any) -> tuple[float, int]:
+    return float(to_numpy(loss)), batch.size
+
+
+def _mean(losses: list[tuple[float, int]]) -> float:
+    """The mean loss of an example."""
+    total = sum(size for _, size in losses)
+    return sum(loss * size for loss, size in losses) / total

@@ -1,0 +1,108 @@
+"""Train the two towers (paper 4.2, 4.3.1) and write the vectors that are evaluated and served."""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+from pydantic import BaseModel
+
+from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
+from graphkit.config import Config
+from graphkit.vectors import ITEM_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
+from towers.backend import prepare
+from towers.checkpoint import Progress
+from towers.epochs import Task, build_towers, train
+from towers.feed import Feed, examples_per_type
+from towers.infer import item_vectors, user_vectors
+from towers.item_features import ITEM_FEATURES_FILE
+from towers.labels import item_probability, read_labels, split_users
+from towers.sources import Sources, read_sources
+from towers.two_tower import USER, WEIGHTS_FILE, Towers, save_weights
+from towers.user_spec import FEATURES_FILE
+from towers.validation import validation_cells
+
+TRAINING_FILE: Final = "training.json"
+
+
+def train_towers(workspace: Workspace, config: Config) -> Batch:
+    """Train one user tower and an item tower per target type; write weights and vectors.
+
+    Reads the current dataset, graph and hgnn batches. Raises ArtefactError where one is missing or they do
+    not belong together, and InputError for a target type without interactions to train on.
+    """
+    upstream = workspace.upstream("towers")
+    spec = StageSpec.of("towers", config, upstream.values())
+    if (done := workspace.finished(spec)) is not None:
+        return done
+    with workspace.begin(spec) as work:
+        prepare(config.run.seed, config.run.threads)
+        sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
+        task = read_task(sources, config.run.seed)
+        towers = build_towers(task)
+        started = perf_counter()
+        progress = train(towers, task, work.checkpoint_dir)
+        _note(work, sources, task, progress, perf_counter() - started)
+        _write(work, sources, task, towers, progress)
+        work.metrics["hgnn_space_id"] = upstream["hgnn"].manifest.space_id
+        return work.commit()
+
+
+def read_task(sources: Sources, seed: int) -> Task:
+    """Labels, features and validation cells; a seeded share of the users is held out for validation."""
+    dataset, settings = sources.dataset, sources.settings
+    labels = {item_type: read_labels(dataset, item_type) for item_type in sources.items}
+    held_out = split_users(labels, dataset.meta.num_users, settings.validation_share, seed)
+    training = {t: label.of_users(~held_out) for t, label in labels.items()}
+    validation = {t: label.of_users(held_out) for t, label in labels.items()}
+    probability = {t: item_probability(label, sources.items[t].num_items) for t, label in training.items()}
+    users = sources.training_users()
+    timed, rng = dataset.meta.label_start is not None, np.random.default_rng([seed, 1])
+    cells = [
+        cell
+        for label in validation.values()
+        for cell in validation_cells(users, label, timed, settings.validation_users, rng)
+    ]
+    return Task(Feed(users, sources.items, probability), training, validation, cells, settings, seed)
+
+
+def _write(work: StageWork, sources: Sources, task: Task, towers: Towers, progress: Progress) -> None:
+    save_weights(work.path(WEIGHTS_FILE), towers.weights())
+    work.space_id = f"towers-{sha256_file(work.path(WEIGHTS_FILE))[:12]}"
+    _write_json(work, FEATURES_FILE, task.feed.users.spec)
+    _write_json(work, ITEM_FEATURES_FILE, {t: items.spec for t, items in sources.items.items()})
+    _write_json(work, TRAINING_FILE, {"epochs": progress.epochs, "best_epoch": progress.best_epoch})
+    serving = sources.serving_items()
+    items = {t: item_vectors(tower, serving[t]) for t, tower in towers.items.items()}
+    users = user_vectors(towers.user, sources.serving_users(), sources.dataset.meta.num_users)
+    save_vectors(work.path(ITEM_VECTORS_FILE), items)
+    save_vectors(work.path(USER_VECTORS_FILE), {USER: users})
+    work.row_counts |= {"users": len(users), **{f"{t} items": len(matrix) for t, matrix in items.items()}}
+
+
+def _note(work: StageWork, sources: Sources, task: Task, progress: Progress, seconds: float) -> None:
+    """What the manifest says of the training."""
+    meta = sources.dataset.meta
+    available = {t: len(labels) for t, labels in task.train.items()}
+    per_epoch = sum(examples_per_type(available, task.settings.examples_per_epoch).values())
+    best = progress.epochs[progress.best_epoch - 1]
+    work.data_window = {
+        "label_start": meta.label_start.isoformat() if meta.label_start else None,
+        "cutoff": meta.cutoff.isoformat() if meta.cutoff else None,
+    }
+    work.row_counts |= {f"{t} examples": count for t, count in available.items()}
+    work.metrics |= {name: value for name, value in best.items() if name != "epoch"}
+    work.metrics |= {
+        "epochs": len(progress.epochs),
+        "best_epoch": progress.best_epoch,
+        "examples_per_second": round(per_epoch * len(progress.epochs) / max(seconds, 1e-9), 1),
+    }
+
+
+def _write_json(work: StageWork, name: str, value: Any) -> None:
+    text = json.dumps(value, indent=1, default=lambda model: model.model_dump(mode="json"))
+    if isinstance(value, BaseModel):
+        text = value.model_dump_json(indent=1)
+    work.path(name).write_text(text, encoding="utf-8")

@@ -1,0 +1,103 @@
+"""Everything the towers stage reads: dataset, text features and item embeddings, checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from graphkit.artefacts import Batch
+from graphkit.config.sections import TowersSection
+from graphkit.datasets.store import Dataset
+from graphkit.errors import ArtefactError, InputError
+from graphkit.graph.store import FEATURES_FILE as TEXT_FILE
+from graphkit.graph.store import FIT, SERVE
+from graphkit.stages import STAGES
+from graphkit.user_features import Floats, UserFeatures
+from graphkit.vectors import EMBEDDINGS_FILE, Vectors, load_vectors
+from towers.item_features import ItemFeatures, item_features
+from towers.user_spec import feature_spec, user_features
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Item embeddings per snapshot (``fit``, ``serve``) and type, and the items of each target type."""
+
+    dataset: Dataset
+    embeddings: dict[str, Vectors]
+    items: dict[str, ItemFeatures]  # with fit embeddings
+    settings: TowersSection
+
+    def training_users(self) -> UserFeatures:
+        """Users as of the start of the label period, so that no feature knows a label."""
+        return self._users(FIT)
+
+    def serving_users(self) -> UserFeatures:
+        """Users as of the cut-off."""
+        return self._users(SERVE)
+
+    def serving_items(self) -> dict[str, ItemFeatures]:
+        """The target types' items as of the cut-off."""
+        return {t: items.with_embedding(self.embeddings[SERVE][t]) for t, items in self.items.items()}
+
+    def _users(self, snapshot: str) -> UserFeatures:
+        meta, embeddings = self.dataset.meta, self.embeddings[snapshot]
+        before = meta.label_start if snapshot == FIT else meta.cutoff
+        spec = feature_spec(self.dataset, next(iter(embeddings.values())).shape[1])
+        return user_features(self.dataset, spec, embeddings, before, self.settings)
+
+
+def read_sources(dataset: Batch, graph: Batch, hgnn: Batch, settings: TowersSection) -> Sources:
+    """Open the three batches; raises ArtefactError where their sizes disagree."""
+    opened = Dataset.open(dataset)
+    text = load_vectors(graph.path(TEXT_FILE))
+    stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
+    embeddings: dict[str, Vectors] = {snapshot: {} for snapshot in (FIT, SERVE)}
+    for item_type, count in opened.meta.num_items.items():
+        for snapshot, vectors in embeddings.items():
+            vectors[item_type] = _checked(hgnn, stored, f"{snapshot}/{item_type}", count)
+        _checked(graph, text, item_type, count)
+    _check_width(hgnn, embeddings)
+    targets = _targets(opened)
+    items = {
+        t: item_features(opened.items(t), text[t], embeddings[FIT][t], settings.max_creators, settings.max_genres)
+        for t in targets
+    }
+    return Sources(opened, embeddings, items, settings)
+
+
+def _targets(dataset: Dataset) -> tuple[str, ...]:
+    if dataset.meta.targets:
+        return dataset.meta.targets
+    raise InputError(
+        "the dataset names no target type",
+        expected=f"one or more of {', '.join(dataset.meta.types)}",
+        found="none",
+        fix="set dataset.targets",
+    )
+
+
+def _checked(batch: Batch, vectors: Vectors, name: str, count: int) -> Floats:
+    """The matrix ``name``, which must have one finite row an item."""
+    matrix = vectors.get(name)
+    if matrix is not None and matrix.ndim == 2 and len(matrix) == count and np.isfinite(matrix).all():
+        return matrix
+    raise ArtefactError(
+        f"the vectors {name!r} do not fit the catalogue",
+        where=str(batch.folder),
+        expected=f"a finite matrix of {count} rows",
+        found="none" if matrix is None else f"shape {list(matrix.shape)}, {np.isnan(matrix).sum()} NaN values",
+        fix=f"run `{STAGES[batch.manifest.stage].command}` again",
+    )
+
+
+def _check_width(hgnn: Batch, embeddings: dict[str, Vectors]) -> None:
+    widths = {f"{s}/{t}": matrix.shape[1] for s, vectors in embeddings.items() for t, matrix in vectors.items()}
+    if len(set(widths.values())) > 1:
+        raise ArtefactError(
+            "the item embeddings have different widths",
+            where=str(hgnn.path(EMBEDDINGS_FILE)),
+            expected="one width for every type and snapshot",
+            found=", ".join(f"{name}: {width}" for name, width in widths.items()),
+            fix=f"run `{STAGES['hgnn'].command}` again",
+        )
