@@ -186,9 +186,8 @@ def import_(
     \b
     Example:  graphkit import eswc2015 path/to/eswc2015 -w books
     """
-    from graphkit.datasets.cards import read_card
-
     from graphkit import console, import_dataset
+    from graphkit.datasets.cards import read_card
 
     config = _config(root, preset, overrides, seed, recommended=read_card(card).config)
     console.show_batch(import_dataset(_workspace(root), card, source, config, strict=strict), as_json)
@@ -411,7 +410,7 @@ def similar(
 def _bundle(folder: Path | None, root: Path) -> Any:
     from graphkit import Bundle
 
-    return Bundle.open(folder if folder is not None else _workspace(root).current("bundle").folder)
+    return Bundle.open(folder if folder is not None else _workspace(root).current("bundle"))
 
 
 @main.command()
@@ -427,9 +426,9 @@ def batches(root: Path, as_json: bool) -> None:
     console.show_rows(pipeline.batch_rows(_workspace(root)), as_json, title=f"batches in {root}")
 
 
-@main.command()
+@main.command("config")
 @_options(in_workspace, configured)
-def config(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None) -> None:
+def show_config(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None) -> None:
     """Print the resolved configuration as TOML.
 
     \b

@@ -92,6 +92,8 @@ def show_ranking(ranking: Any, as_json: bool) -> None:
         print(json.dumps(asdict(ranking), default=str))
         return
     show_rows(ranking.rows, as_json=False, title=f"source: {ranking.source}")
+    if ranking.note:
+        _console().print(escape(ranking.note))
 
 
 def show_findings(findings: Sequence[Finding], as_json: bool) -> None:

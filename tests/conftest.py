@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+import graphkit as _graphkit  # noqa: F401 - before torch: it sets how OpenMP's threads wait
+
 ROOT = Path(__file__).resolve().parents[1]
 #: The whole chain on the tiny sample world, as a user would type it.
 TINY_RUN = (

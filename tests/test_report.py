@@ -107,7 +107,7 @@ def test_every_stage_has_its_cost_and_settings(whole: tuple[Workspace, str]) -> 
     for stage in ("dataset", "graph", "hgnn", "towers", "evaluation"):
         assert workspace.current(stage).id in run
     assert "evaluation.bootstrap = 50" in run
-    assert "MiB" in run
+    assert re.search(r"\d (M|G)iB", run)
 
 
 def test_nothing_is_loaded_from_elsewhere(whole: tuple[Workspace, str]) -> None:

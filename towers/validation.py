@@ -58,6 +58,7 @@ def validation_cells(
     users = np.unique(labels.users)
     users = np.sort(rng.permutation(users)[:max_users])
     own = _rows(labels.known.num_users, labels)
+    cells: list[tuple[str | None, Ints, History]]
     if timed:
         cells = [(None, users, _select(own, users))]
     else:
@@ -100,7 +101,8 @@ def ndcg(user_vectors: Floats, item_vectors: Floats, cell: Cell) -> npt.NDArray[
         hits = np.take_along_axis(relevant, top, axis=1)
         found[rows] = hits @ _DISCOUNT[: top.shape[1]]
     ideal = np.cumsum(_DISCOUNT)[np.minimum(np.diff(cell.relevant.indptr), _LENGTH) - 1]
-    return found / ideal
+    shares: npt.NDArray[np.float64] = found / ideal
+    return shares
 
 
 def mean_over_cells(figures: dict[str, float], users: dict[str, int]) -> float:

@@ -53,7 +53,8 @@ def check_known(section: str, values: Any, where: str) -> None:
             expected=did_you_mean(section, Config.model_fields),
         )
     model = Config.model_fields[section].annotation
-    assert isinstance(model, type) and issubclass(model, BaseModel)  # narrows for mypy: Config holds only Sections
+    assert isinstance(model, type)  # narrows for mypy: every field of Config is a Section
+    assert issubclass(model, BaseModel)
     if not isinstance(values, Mapping):
         raise ConfigError(f"{section!r} is a section, not a value", where=where, fix=f"write {section}.KEY=VALUE")
     for key in values:
