@@ -50,7 +50,7 @@ class SplitSection(Section):
     cutoff: datetime | None = Field(default=None, description="test starts here; default: the last horizon_days")
     horizon_days: Positive = Field(default=14, description="length of the test period (paper 5.1.1)")
     label_days: Positive = Field(
-        default=14, description="the last train days, whose interactions are the towers' training labels"
+        default=30, description="the last train days, whose interactions are the towers' training labels"
     )
     holdout: Literal["test", "validation"] = Field(
         default="test",
@@ -108,7 +108,7 @@ class HgnnSection(Section):
         default="target", description="negatives are of the positive's type, or any node of the catalogue"
     )
     learning_rate: PositiveFloat = 0.005
-    epochs: Positive = 35
+    epochs: Positive = 30
     patience: Positive = 10
     validation_share: Annotated[float, Field(ge=0, le=0.9)] = 0.1
     max_validation_edges: Positive = Field(default=1000, description="held out per relation, at most")

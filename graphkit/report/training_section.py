@@ -50,7 +50,7 @@ def _curves(batch: Batch, title: str, panels_of: Any) -> Curves | None:
 def _hgnn_panels(epochs: list[dict[str, Any]]) -> list[Panel]:
     relations = sorted({name for epoch in epochs for name in epoch.get("edges") or {}})
     return [
-        Panel("Training loss", "mean hinge loss", _lines(epochs, {"loss": "loss"})),
+        Panel("Training loss", "mean loss per link", _lines(epochs, {"loss": "loss"})),
         Panel("Validation MRR", "MRR of held-out edges", _lines(epochs, {"val_mrr": "validation MRR"})),
         Panel(
             "Edges drawn per relation",
