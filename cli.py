@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
 if TYPE_CHECKING:
-    from graphkit.artefacts import Batch, Workspace
+    from graphkit.artefacts import Workspace
     from graphkit.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 SIZES = ("tiny", "small", "medium", "large")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class KnownErrors(click.Group):
@@ -108,24 +110,6 @@ def _config(root: Path, preset: str, overrides: tuple[str, ...], seed: int | Non
     return load_config(preset, (*overrides, *extra), recommended)
 
 
-def _run_stage(
-    stage: str,
-    function: Callable[[], Batch],
-    root: Path,
-    config: Config,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
-    from graphkit import console, pipeline
-
-    if dry_run:
-        console.show_plan(pipeline.plan(_workspace(root), config, [stage]), as_json)
-        return
-    done = pipeline.finished(_workspace(root), stage, config)
-    batch = done if done is not None else function()
-    console.show_batch(batch, as_json, fresh=done is None)
-
-
 @click.group(cls=KnownErrors, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="graphkit")
 @click.option("--debug", is_flag=True, expose_value=False, callback=_debug, help="Show the trace of an error.")
@@ -139,28 +123,62 @@ def main() -> None:
     """
 
 
-@main.command()
-@click.option("--size", type=click.Choice(SIZES), help="Short for --set sample.size=SIZE.")
-@stage_options
-def sample(
-    size: str | None,
-    root: Path,
-    preset: str,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+class Short(NamedTuple):
+    """An option that stands for one ``--set``."""
+
+    name: str
+    key: str
+    choices: tuple[str, ...]
+
+
+def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Callable[[Callable[[], None]], None]:
+    """Register the command that makes ``stage`` by calling ``function`` ("module:name"), help from a docstring.
+
+    An up-to-date stage is recognised before its module, and all that it imports, is loaded.
+    """
+
+    def make(
+        root: Path,
+        preset: str,
+        overrides: tuple[str, ...],
+        seed: int | None,
+        dry_run: bool,
+        as_json: bool,
+        **given: Any,
+    ) -> None:
+        from graphkit import console, pipeline
+
+        sets = [f"{short.key}={given[short.name]}" for short in shorts if given[short.name] is not None]
+        # The sample world has no card, so what the current dataset's card recommends is not for it.
+        config = _config(root, preset, (*overrides, *sets), seed, recommended={} if stage == "dataset" else None)
+        workspace = _workspace(root)
+        if dry_run:
+            console.show_plan(pipeline.plan(workspace, config, [stage]), as_json)
+            return
+        done = pipeline.finished(workspace, stage, config)
+        module, _, attribute = function.partition(":")
+        batch = done if done is not None else getattr(import_module(module), attribute)(workspace, config)
+        console.show_batch(batch, as_json, fresh=done is None)
+
+    def register(documented: Callable[[], None]) -> None:
+        options = [
+            click.option(
+                f"--{s.name}", type=click.Choice(s.choices), help=f"Short for --set {s.key}={s.name.upper()}."
+            )
+            for s in shorts
+        ]
+        main.command(name, help=documented.__doc__)(_options(*options, stage_options)(make))
+
+    return register
+
+
+@_stage_command("sample", "dataset", "graphkit:sample_world", Short("size", "sample.size", SIZES))
+def _sample() -> None:
     """Generate the sample world: a listening platform with planted tastes.
 
     \b
     Example:  graphkit sample --size small --seed 7 -w demo
     """
-    from graphkit import sample_world
-
-    sized = (*overrides, f"sample.size={size}") if size else overrides
-    config = _config(root, preset, sized, seed, recommended={})
-    _run_stage("dataset", lambda: sample_world(_workspace(root), config), root, config, dry_run, as_json)
 
 
 @main.command("import")
@@ -202,128 +220,58 @@ def cards() -> None:
         click.echo(f"{path.stem:<22} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
 
 
-@main.command("build-graph")
-@stage_options
-def build_graph(
-    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@_stage_command("build-graph", "graph", "graphkit:build_graph")
+def _build_graph() -> None:
     """Build the weighted co-listening graph and the items' text features.
 
     \b
     Example:  graphkit build-graph -w demo --set graph.top_k=50
     """
-    from graphkit import build_graph as build
-
-    config = _config(root, preset, overrides, seed)
-    _run_stage("graph", lambda: build(_workspace(root), config), root, config, dry_run, as_json)
 
 
-@main.command("train-hgnn")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Short for --set hgnn.device=DEVICE.")
-@stage_options
-def train_hgnn(
-    device: str | None,
-    root: Path,
-    preset: str,
-    overrides: tuple[str, ...],
-    seed: int | None,
-    dry_run: bool,
-    as_json: bool,
-) -> None:
+@_stage_command("train-hgnn", "hgnn", "graphkit:train_hgnn", Short("device", "hgnn.device", DEVICES))
+def _train_hgnn() -> None:
     """Train the heterogeneous GraphSAGE and embed every item of the catalogue.
 
     \b
     Example:  graphkit train-hgnn -w demo --device cpu --set hgnn.epochs=20
     """
 
-    def train() -> Batch:
-        from graphkit import train_hgnn as train_model
 
-        return train_model(_workspace(root), config)
-
-    on_device = (*overrides, f"hgnn.device={device}") if device else overrides
-    config = _config(root, preset, on_device, seed)
-    _run_stage("hgnn", train, root, config, dry_run, as_json)
-
-
-@main.command("train-towers")
-@stage_options
-def train_towers(
-    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@_stage_command("train-towers", "towers", "towers:train_towers")
+def _train_towers() -> None:
     """Train the two-tower model and compute every user's and item's vector.
 
     \b
     Example:  graphkit train-towers -w demo --preset paper
     """
 
-    def train() -> Batch:
-        from towers import train_towers as train_model
 
-        return train_model(_workspace(root), config)
-
-    config = _config(root, preset, overrides, seed)
-    _run_stage("towers", train, root, config, dry_run, as_json)
-
-
-@main.command()
-@stage_options
-def export(
-    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@_stage_command("export", "bundle", "towers:export_bundle")
+def _export() -> None:
     """Export the serving bundle: indexes, user tower (ONNX, SavedModel), vectors, histories.
 
     \b
     Example:  graphkit export -w demo
     """
 
-    def make() -> Batch:
-        from towers import export_bundle
 
-        return export_bundle(_workspace(root), config)
-
-    config = _config(root, preset, overrides, seed)
-    _run_stage("bundle", make, root, config, dry_run, as_json)
-
-
-@main.command()
-@stage_options
-def evaluate(
-    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@_stage_command("evaluate", "evaluation", "graphkit:evaluate")
+def _evaluate() -> None:
     """Rank the whole catalogue for every test user; compare with simple peers, with intervals.
 
     \b
     Example:  graphkit evaluate -w demo --json
     """
 
-    def measure() -> Batch:
-        from graphkit import evaluate as evaluate_models
 
-        return evaluate_models(_workspace(root), config)
-
-    config = _config(root, preset, overrides, seed)
-    _run_stage("evaluation", measure, root, config, dry_run, as_json)
-
-
-@main.command()
-@stage_options
-def report(
-    root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, dry_run: bool, as_json: bool
-) -> None:
+@_stage_command("report", "report", "graphkit:write_report")
+def _report() -> None:
     """Write one self-contained HTML page about everything in the workspace.
 
     \b
     Example:  graphkit report -w demo
     """
-
-    def write() -> Batch:
-        from graphkit import write_report
-
-        return write_report(_workspace(root), config)
-
-    config = _config(root, preset, overrides, seed)
-    _run_stage("report", write, root, config, dry_run, as_json)
 
 
 @main.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,12 +13,14 @@ from rich.table import Table
 
 from graphkit.artefacts import Batch
 from graphkit.config import Config
+from graphkit.schemas import DATASET_FILE
 
 if TYPE_CHECKING:
     from graphkit.doctor import Finding
 
 #: Where a metric of a manifest is a list of rows, it is shown as a table of its own.
 Rows = Sequence[Mapping[str, Any]]
+_SHOWN_METRICS: Final = ("HR@10", "NDCG@10", "MRR@100", "Coverage@100")
 
 
 def show_rows(rows: Rows, as_json: bool, title: str = "") -> None:
@@ -40,8 +42,9 @@ def show_rows(rows: Rows, as_json: bool, title: str = "") -> None:
 def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
     """Print what a stage made (or found up to date)."""
     manifest = batch.manifest
+    tables = _tables(batch)
     if as_json:
-        body = {"fresh": fresh, "folder": str(batch.folder), "content_hash": batch.content_hash}
+        body = {"fresh": fresh, "folder": str(batch.folder), "content_hash": batch.content_hash, **tables}
         print(json.dumps(body | manifest.model_dump(exclude={"files", "packages"}), default=str))
         return
     console = _console()
@@ -58,6 +61,53 @@ def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
             console.print(f"  {escape(name)}: {escape(inside) or '-'}")
         else:
             console.print(f"  {escape(name)}: {escape(_text(value))}")
+    for title, rows in tables.items():
+        show_rows(rows, as_json=False, title=title)
+
+
+def _tables(batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    """What a batch holds that is better read as a table: a dataset's statistics, an evaluation's results."""
+    if batch.manifest.stage == "dataset":
+        return _statistics(json.loads(batch.path(DATASET_FILE).read_text(encoding="utf-8"))["statistics"])
+    if batch.manifest.stage == "evaluation":
+        results = json.loads(batch.path("results.json").read_text(encoding="utf-8"))["results"]
+        return {"results, with 95 % intervals over users": _by_cell(results)}
+    return {}
+
+
+def _statistics(rows: Rows) -> dict[str, list[dict[str, Any]]]:
+    figures = [
+        {
+            "statistic": row["name"],
+            "measured": row["measured"],
+            "target": f"{row['comparison']} {_text(row['target'])}" if row["target"] is not None else None,
+            "unit": row["unit"],
+            "origin": "planted" if row["planted"] else "found",
+        }
+        for row in rows
+        if not row.get("quantiles")
+    ]
+    quantiles = [
+        {"quantiles over users": row["name"]}
+        | {f"{float(q):.0%}": int(value) for q, value in row["quantiles"].items()}
+        for row in rows
+        if row.get("quantiles")
+    ]
+    named = {"statistics": figures, "distinct items per user": quantiles}
+    return {title: found for title, found in named.items() if found}
+
+
+def _by_cell(results: Rows) -> list[dict[str, Any]]:
+    """One row a target type, user group and model, one column a metric."""
+    cells: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for row in results:
+        if row["group"] == "all" or row["metric"] not in _SHOWN_METRICS:
+            continue
+        key = (row["target_type"], row["group"], row["model"])
+        cell = cells.setdefault(key, {"target": key[0], "users": key[1], "model": key[2]})
+        interval = f" {row['low']:.3f}-{row['high']:.3f}" if row["low"] is not None else ""
+        cell[row["metric"]] = f"{row['value']:.3f}{interval}"
+    return list(cells.values())
 
 
 def show_run(done: Sequence[tuple[Batch, bool]], as_json: bool) -> None:

@@ -115,7 +115,7 @@ def plan(workspace: Workspace, config: Config, stages: Sequence[str]) -> list[di
     """For each stage: what it would read and write, its state, and what it cost here before."""
     rows, pending = [], False
     for stage in stages:
-        state, batch_id, cost = "to do", "unknown until its input is made", None
+        state, batch_id, cost = "to do", "(its input comes first)", None
         if not pending:
             try:
                 spec = stage_spec(workspace, stage, config)
@@ -130,11 +130,11 @@ def plan(workspace: Workspace, config: Config, stages: Sequence[str]) -> list[di
         rows.append(
             {
                 "stage": stage,
-                "reads": ", ".join(STAGES[stage].upstream) or "-",
-                "writes": str(workspace.stage_dir(stage) / batch_id),
+                "reads": ", ".join(STAGES[stage].upstream) or ("every stage" if stage == "report" else "-"),
+                "writes": f"{stage}/{batch_id}",
                 "state": state,
-                "seconds_last_time": cost.wall_seconds if cost else None,
-                "peak_mib_last_time": round(cost.peak_memory_bytes / 2**20) if cost else None,
+                "last seconds": cost.wall_seconds if cost else None,
+                "last peak MiB": round(cost.peak_memory_bytes / 2**20) if cost else None,
             }
         )
     return rows

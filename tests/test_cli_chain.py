@@ -48,6 +48,28 @@ def test_a_changed_setting_redoes_its_stage_and_what_follows_only(finished_chain
     assert {state["towers"], state["report"]} == {"to do"}
 
 
+def test_sample_prints_each_statistic_beside_its_target(finished_chain: Path, graphkit: Cli) -> None:
+    words = ("sample", "--preset", "demo", "--size", "tiny", "-w", finished_chain)
+    printed = json.loads(graphkit(*words, "--json").output)
+    targets = {row["statistic"]: row["target"] for row in printed["statistics"]}
+    assert targets["hours made by the busiest 25 % of users"] == "about 0.75"
+    assert targets["follow before a stream (audiobook)"] == "about 2.18"
+    assert {row["origin"] for row in printed["statistics"]} == {"planted"}
+    overall = printed["distinct items per user"][0]
+    assert 0 < overall["10%"] <= overall["50%"] <= overall["99%"]
+    assert "planted" in graphkit(*words).output
+
+
+def test_evaluate_prints_a_row_per_target_group_and_model(finished_chain: Path, graphkit: Cli) -> None:
+    sets = [word for word in TINY_RUN if word not in ("run", "--sample")]
+    done = graphkit("evaluate", *sets, "-w", finished_chain, "--json")
+    assert done.exit_code == 0, done.output
+    rows = json.loads(done.output)["results, with 95 % intervals over users"]
+    assert {(row["target"], row["users"]) for row in rows} >= {("audiobook", "warm"), ("podcast", "warm")}
+    assert {"2T-HGNN", "Popularity", "Item-kNN"} <= {row["model"] for row in rows}
+    assert all("-" in row["HR@10"] for row in rows)
+
+
 def test_recommend_never_shows_what_the_user_knows(finished_chain: Path, graphkit: Cli) -> None:
     dataset = Workspace(finished_chain).current("dataset").folder
     rows = pl.read_parquet(dataset / "interactions" / "*.parquet").filter(

@@ -37,12 +37,17 @@ def test_test_is_the_last_horizon_and_labels_come_before_it() -> None:
 
 def test_validation_moves_one_horizon_back() -> None:
     cutoff, label_start = time_split(FIRST, LAST, SplitSection(cutoff=day(80), holdout="validation", horizon_days=10))
-    assert (cutoff, label_start) == (day(70), day(56))
+    assert (cutoff, label_start) == (day(70), day(70) - timedelta(days=70) / 3)
+
+
+def test_a_short_log_keeps_two_thirds_of_train_before_the_labels() -> None:
+    assert time_split(FIRST, LAST, SplitSection(cutoff=day(20), label_days=20))[1] == day(20) - timedelta(days=20) / 3
+    assert time_split(FIRST, LAST, SplitSection(cutoff=day(90), label_days=30))[1] == day(60)
 
 
 @pytest.mark.parametrize(
     "values",
-    [{"cutoff": day(0)}, {"cutoff": day(101)}, {"horizon_days": 101}, {"cutoff": day(20), "label_days": 20}],
+    [{"cutoff": day(0)}, {"cutoff": day(101)}, {"horizon_days": 101}],
 )
 def test_a_cut_that_leaves_nothing_on_a_side_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"split\.") as caught:
@@ -165,7 +170,7 @@ def test_without_a_cut_off_the_shipped_test_rows_give_it() -> None:
     sides = assign_split(
         timed_rows(["train"] * 30 + ["test"] * 10), rule(SplitCard(kind="time"), SplitSection(), shipped=True)
     )
-    assert (sides.cutoff, sides.label_start) == (day(30), day(16))
+    assert (sides.cutoff, sides.label_start) == (day(30), day(20))
 
 
 @settings(max_examples=40, deadline=None)

@@ -50,7 +50,7 @@ class SplitSection(Section):
     cutoff: datetime | None = Field(default=None, description="test starts here; default: the last horizon_days")
     horizon_days: Positive = Field(default=14, description="length of the test period (paper 5.1.1)")
     label_days: Positive = Field(
-        default=30, description="the last train days, whose interactions are the towers' training labels"
+        default=30, description="last train days that give the towers' labels; at most a third of train"
     )
     holdout: Literal["test", "validation"] = Field(
         default="test",

@@ -12,9 +12,9 @@ def time_split(first: datetime, last: datetime, settings: SplitSection) -> tuple
     """``(cutoff, label_start)`` for interactions from ``first`` to ``last``, both inclusive.
 
     Test is what happens at or after ``cutoff``: by default the ``horizon_days`` that end with ``last``. The
-    ``label_days`` before it are the towers' label period. With ``holdout = "validation"`` both move one
-    horizon into the past. Raises ConfigError for a cut-off that leaves nothing on one side, or a label period
-    that leaves nothing before it.
+    ``label_days`` before it, but no more than a third of train, are the towers' label period. With ``holdout =
+    "validation"`` both move one horizon into the past. Raises ConfigError for a cut-off that leaves nothing on
+    one side.
     """
     horizon = timedelta(days=settings.horizon_days)
     cutoff = settings.cutoff or last - horizon + timedelta(milliseconds=1)
@@ -29,12 +29,6 @@ def time_split(first: datetime, last: datetime, settings: SplitSection) -> tuple
             found=cutoff.isoformat(),
             fix="set split.cutoff or split.horizon_days",
         )
-    label_start = cutoff - timedelta(days=settings.label_days)
-    if label_start <= first:
-        raise ConfigError(
-            "the label period leaves no interactions before it to build the training graph from",
-            expected=f"split.label_days shorter than the {(cutoff - first).days} days of train",
-            found=f"split.label_days = {settings.label_days}",
-            fix="set split.label_days or split.horizon_days",
-        )
-    return cutoff, label_start
+    # A short log keeps two thirds of train for the graph and the histories.
+    label_period = min(timedelta(days=settings.label_days), (cutoff - first) / 3)
+    return cutoff, cutoff - label_period

@@ -29,9 +29,14 @@ def choose_device(setting: str) -> torch.device:
     return torch.device("cuda" if setting != "cpu" and available else "cpu")
 
 
-def set_threads(threads: int) -> None:
-    """Let torch use ``threads`` CPU threads; 0 takes every core this process may run on."""
+def prepare(device: torch.device, threads: int) -> None:
+    """Let torch use ``threads`` CPU threads (0: every core this process may run on), repeatably.
+
+    Without the deterministic mode, the backward pass of indexing adds up in whatever order threads arrive.
+    A GPU has no deterministic kernel for every operation; there torch warns and goes on.
+    """
     torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
 
 
 def generator(device: torch.device, seed: int, *purpose: str | int) -> torch.Generator:

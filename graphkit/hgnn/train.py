@@ -10,7 +10,7 @@ import torch
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
-from graphkit.hgnn.device import choose_device, set_threads
+from graphkit.hgnn.device import choose_device, prepare
 from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
@@ -38,7 +38,7 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
     device = choose_device(config.hgnn.device)
     back_end, why = choose_neighbours(config.hgnn.neighbours, device)
     with workspace.begin(spec) as work:
-        set_threads(config.run.threads)
+        prepare(device, config.run.threads)
         say(f"training the HGNN on {device}, neighbours by {back_end} ({why})")
         max_pool = load_max_pool(back_end)
         graph = to_tensors(read_graph(graph_batch, FIT), device)
