@@ -8,13 +8,14 @@ Prints one line a stage and exits with 1 if any stage's content hash differs.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from record import record
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.stages import STAGES
@@ -80,7 +81,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     found = compare(options.kills, options.seed)
-    print(json.dumps(found, indent=1))
+    record("kill_resume", [{"stage": stage, **row} for stage, row in found.items()], seed=options.seed)
     sys.exit(0 if all(row["same"] for row in found.values()) else 1)
 
 
