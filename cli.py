@@ -307,13 +307,17 @@ def run(
     words = ["-w", str(root), "--preset", preset, *(word for text in overrides for word in ("--set", text))]
     words += [] if seed is None else ["--seed", str(seed)]
     workspace = _workspace(root)
+    recommended: dict[str, Any] | None = {} if make_sample else None
     if dry_run:
-        config = _config(root, preset, overrides, seed)
-        console.show_plan(pipeline.plan(workspace, config, pipeline.chain(make_sample)), as_json)
+        stages = pipeline.chain(make_sample or card is not None)
+        config = _config(root, preset, overrides, seed, recommended)
+        console.show_plan(pipeline.plan(workspace, config, stages, new_dataset=card is not None), as_json)
         return
     if card is not None and source is not None:
         pipeline.spawn(["import", card, str(source), *words])
-    done = pipeline.run_chain(workspace, lambda: _config(root, preset, overrides, seed), words, make_sample)
+    done = pipeline.run_chain(
+        workspace, lambda: _config(root, preset, overrides, seed, recommended), words, make_sample
+    )
     console.show_run(done, as_json)
 
 

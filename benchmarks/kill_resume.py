@@ -8,7 +8,9 @@ Prints one line a stage and exits with 1 if any stage's content hash differs.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -45,15 +47,39 @@ def finish_run(root: Path) -> dict[str, Batch]:
 def kill_within(root: Path, stage: str, seconds: float, rng: random.Random) -> bool:
     """Start a run and kill -9 it at a random point of ``stage``; False if the stage was done before that."""
     process = start_run(root)
-    stage_dir = Workspace(root).stage_dir(stage)
-    while process.poll() is None and not any(stage_dir.glob(".partial-*")):
-        time.sleep(0.01)
+    while process.poll() is None and not at_work(Workspace(root).stage_dir(stage)):
+        time.sleep(0.005)
     time.sleep(rng.uniform(0, seconds))
-    alive = process.poll() is None and not Workspace(root).has(stage)
+    hit = process.poll() is None and at_work(Workspace(root).stage_dir(stage))
     process.kill()
     process.wait()
     time.sleep(0.2)  # the stage's own process is killed by the kernel a moment after its parent
-    return alive
+    return hit
+
+
+def at_work(stage_dir: Path) -> bool:
+    """Whether a process is writing this stage: it holds the stage's lock from its first file to its last."""
+    path = stage_dir / ".lock"
+    if not path.exists():
+        return False
+    with path.open() as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def hit_stage(root: Path, stage: str, kills: int, unbroken: Batch, rng: random.Random) -> int:
+    """Kill within ``stage`` until it was hit ``kills`` times; a run that got past it first starts it again."""
+    hits = 0
+    for _ in range(4 * kills):
+        shutil.rmtree(Workspace(root).stage_dir(stage) / unbroken.id, ignore_errors=True)
+        (Workspace(root).stage_dir(stage) / "rotation.json").unlink(missing_ok=True)
+        hits += kill_within(root, stage, unbroken.manifest.wall_seconds, rng)
+        if hits == kills:
+            break
+    return hits
 
 
 def compare(kills: int, seed: int) -> dict[str, dict[str, object]]:
@@ -62,17 +88,10 @@ def compare(kills: int, seed: int) -> dict[str, dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         unbroken = finish_run(Path(folder) / "unbroken")
         broken_root = Path(folder) / "broken"
-        hits = {
-            stage: sum(
-                kill_within(broken_root, stage, unbroken[stage].manifest.wall_seconds, rng) for _ in range(kills)
-            )
-            for stage in STAGES
-        }
+        hits = {stage: hit_stage(broken_root, stage, kills, unbroken[stage], rng) for stage in STAGES}
         broken = finish_run(broken_root)
-        return {
-            stage: {"kills": hits[stage], "same": broken[stage].content_hash == unbroken[stage].content_hash}
-            for stage in COMPARED
-        }
+        same = {stage: broken[stage].content_hash == unbroken[stage].content_hash for stage in COMPARED}
+        return {stage: {"kills": hits[stage], "same": same.get(stage, True)} for stage in STAGES}
 
 
 def main() -> None:
@@ -82,7 +101,7 @@ def main() -> None:
     options = parser.parse_args()
     found = compare(options.kills, options.seed)
     record("kill_resume", [{"stage": stage, **row} for stage, row in found.items()], seed=options.seed)
-    sys.exit(0 if all(row["same"] for row in found.values()) else 1)
+    sys.exit(0 if all(row["same"] and row["kills"] == options.kills for row in found.values()) else 1)
 
 
 if __name__ == "__main__":

@@ -111,17 +111,24 @@ class StageFailedError(GraphkitError):
         self.exit_code = 2 if returncode == 2 else 1
 
 
-def plan(workspace: Workspace, config: Config, stages: Sequence[str]) -> list[dict[str, Any]]:
-    """For each stage: what it would read and write, its state, and what it cost here before."""
-    rows, pending = [], False
+def plan(
+    workspace: Workspace, config: Config, stages: Sequence[str], new_dataset: bool = False
+) -> list[dict[str, Any]]:
+    """For each stage: what it would read and write, its state, and what it cost here before.
+
+    After the first stage that is to be made (all of them, with ``new_dataset``) no batch id is known yet.
+    """
+    rows, pending = [], new_dataset
     for stage in stages:
         state, batch_id, cost = "to do", "(its input comes first)", None
         if not pending:
             try:
                 spec = stage_spec(workspace, stage, config)
                 batch_id = spec.batch_id
-                if (workspace.stage_dir(stage) / batch_id).is_dir():
+                if batch_id == workspace.rotation(stage)["current"]:
                     state = "up to date"
+                elif (workspace.stage_dir(stage) / batch_id).is_dir():
+                    state = "kept, becomes current again"
             except ArtefactError as error:
                 state = f"not possible yet: {error.problem}"
         pending = pending or state != "up to date"

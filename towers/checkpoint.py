@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy.typing as npt
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from graphkit.progress import say
 from towers.backend import to_numpy
 from towers.two_tower import Towers, Weights
 
@@ -52,9 +53,13 @@ def load_checkpoint(folder: Path, towers: Towers) -> Progress:
     path = folder / CHECKPOINT_FILE
     if not path.is_file():
         return Progress()
-    with safe_open(path, framework="numpy") as file:
-        state = json.loads(file.metadata()["state"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            state = json.loads(file.metadata()["state"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (it is no mapping)
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        say(f"the checkpoint {path} is damaged ({error}); training starts afresh")
+        return Progress()
     towers.set_weights(_below("now/", tensors))
     for item_type, pair in towers.pairs.items():
         for i, variable in enumerate(pair.optimizer.variables):

@@ -39,7 +39,7 @@ class Labels:
 
 
 def read_labels(dataset: Dataset, item_type: str) -> Labels:
-    """The strong train pairs of ``item_type``: with timestamps those of the label period, else all.
+    """The strong train pairs of ``item_type``: with timestamps those first met in the label period, else all.
 
     Raises InputError where there are none.
     """
@@ -51,7 +51,10 @@ def read_labels(dataset: Dataset, item_type: str) -> Labels:
     users, items = _pairs(rows)
     known = History(np.searchsorted(users, np.arange(meta.num_users + 1)), items.astype(np.int32))
     if meta.label_start is not None:
-        users, items = _pairs(rows.filter(time >= meta.label_start))
+        # What is evaluated is items new to the user, so that is what is learned: re-listens are no labels.
+        earlier = rows.filter(time < meta.label_start).select(schemas.USER, schemas.ITEM).unique()
+        new = rows.filter(time >= meta.label_start).join(earlier, on=[schemas.USER, schemas.ITEM], how="anti")
+        users, items = _pairs(new)
     if len(users) == 0:
         raise _no_labels(dataset, item_type)
     return Labels(item_type, users, items, known)

@@ -51,17 +51,20 @@ class StageWork:
 
     def commit(self) -> Batch:
         """Hash, fsync and rename the folder, and make the batch its stage's current one."""
-        shutil.rmtree(self.checkpoint_dir, ignore_errors=True)
-        files = {str(p.relative_to(self.folder)): p for p in sorted(self.folder.rglob("*")) if p.is_file()}
+        kept = (p for p in sorted(self.folder.rglob("*")) if self.checkpoint_dir not in p.parents and p.is_file())
+        files = {str(path.relative_to(self.folder)): path for path in kept}
         for path in files.values():
             fsync(path)
         manifest = self._manifest({name: sha256_file(path) for name, path in files.items()})
         write_synced(self.folder / MANIFEST, manifest.model_dump_json(indent=1))
         final = self.folder.parent / self.spec.batch_id
-        if final.exists():  # it was refused as damaged, or this work would not have begun
-            shutil.rmtree(final)
+        replaced = final.parent / f".partial-replaced-{self.spec.batch_id}"
+        if final.exists():  # another process was faster; its batch stays whole until this one is in its place
+            final.rename(replaced)
         self.folder.rename(final)
         fsync(final.parent)
+        shutil.rmtree(final / self.checkpoint_dir.name, ignore_errors=True)
+        shutil.rmtree(replaced, ignore_errors=True)
         batch = Batch(final, manifest)
         self._finish(batch)
         return batch

@@ -99,6 +99,7 @@ class Workspace:
             ) from error
         with lock:
             _lock(lock, stage_dir)
+            folder.mkdir(exist_ok=True)  # another process may have finished the same batch just now
             for stale in stage_dir.glob(".partial-*"):
                 if stale != folder:
                     shutil.rmtree(stale)

@@ -97,7 +97,7 @@ class HgnnSection(Section):
         default=(40, 40), description="sampled neighbours per relation, one number a layer, that of the text first"
     )
     sampler: Literal["balanced", "unbalanced"] = "balanced"
-    min_edges_per_relation: Positive = Field(default=20_000, description="floor of the balanced draw")
+    min_edges_per_relation: Positive = Field(default=2_000, description="floor of the balanced draw")
     max_edges_per_relation: Positive = Field(default=20_000, description="cap of any draw")
     batch_size: Positive = Field(default=8192, description="links; fewer where that hides too much of a relation")
     loss: Literal["margin", "softmax"] = Field(default="softmax", description="margin: equation 4")
