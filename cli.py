@@ -213,7 +213,11 @@ def import_(
 
 @main.command()
 def cards() -> None:
-    """List the bundled dataset cards."""
+    """List the bundled dataset cards.
+
+    \b
+    Example:  graphkit cards
+    """
     from graphkit.resources import folder
 
     for path in sorted(folder("data").glob("*.toml")):

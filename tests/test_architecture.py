@@ -86,6 +86,4 @@ except SystemExit:
 def test_every_command_shows_an_example() -> None:
     import cli
 
-    assert {
-        name for name, command in cli.main.commands.items() if name != "cards" and "Example:" not in str(command.help)
-    } == set()
+    assert [name for name, command in cli.main.commands.items() if "Example:" not in str(command.help)] == []

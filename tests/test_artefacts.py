@@ -96,6 +96,36 @@ def test_a_failed_stage_leaves_the_good_batch_and_its_checkpoint(workspace: Work
     assert not batch.path("checkpoint").exists()
 
 
+def test_checkpoints_last_until_the_batch_is_whole(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = StageSpec.of("dataset", CONFIG)
+
+    def full_disk(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with workspace.begin(spec) as work:
+        work.checkpoint_dir.mkdir()
+        (work.checkpoint_dir / "epoch").write_text("9")
+        work.path("data.txt").write_text("whole")
+        with monkeypatch.context() as patch:
+            patch.setattr("graphkit.artefacts.work.write_synced", full_disk)
+            with pytest.raises(OSError, match="No space left"):
+                work.commit()
+        assert (work.checkpoint_dir / "epoch").read_text() == "9"
+        batch = work.commit()
+    assert list(batch.manifest.files) == ["data.txt"]
+    assert not batch.path("checkpoint").exists()
+
+
+def test_a_batch_that_another_process_finished_first_is_replaced_whole(workspace: Workspace) -> None:
+    spec = StageSpec.of("dataset", CONFIG)
+    for text in ("first", "second"):
+        with workspace.begin(spec) as work:
+            work.path("data.txt").write_text(text)
+            work.commit()
+    assert workspace.current("dataset").path("data.txt").read_text() == "second"
+    assert [path.name for path in workspace.stage_dir("dataset").glob(".partial-*")] == []
+
+
 def test_a_second_process_at_the_same_stage_is_refused(workspace: Workspace) -> None:
     spec = StageSpec.of("dataset", CONFIG)
     with (

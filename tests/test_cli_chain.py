@@ -70,6 +70,12 @@ def test_evaluate_prints_a_row_per_target_group_and_model(finished_chain: Path, 
     assert all("-" in row["HR@10"] for row in rows)
 
 
+def test_dry_run_of_a_new_card_plans_every_stage_anew(finished_chain: Path, graphkit: Cli) -> None:
+    done = graphkit("run", "--card", "eswc2015", "--source", ".", "-w", finished_chain, "--dry-run", "--json")
+    assert done.exit_code == 0, done.output
+    assert {row["stage"]: row["state"] for row in json.loads(done.output)} == dict.fromkeys(STAGES, "to do")
+
+
 def test_recommend_never_shows_what_the_user_knows(finished_chain: Path, graphkit: Cli) -> None:
     dataset = Workspace(finished_chain).current("dataset").folder
     rows = pl.read_parquet(dataset / "interactions" / "*.parquet").filter(

@@ -47,6 +47,16 @@ def test_labels_are_the_distinct_strong_pairs_of_the_label_period(tmp_path: Path
     assert [labels.known.of(user).tolist() for user in range(4)] == [[], [4, 5], [], [0, 1]]
 
 
+def test_what_a_user_listened_to_before_is_no_label_but_a_weak_signal_before_does_not_matter(tmp_path: Path) -> None:
+    before = (CUTOFF - LABEL_START).days + 5
+    rows = [
+        listened(1, 4, before), listened(1, 4, 1), listened(1, 6, before, "follow"), listened(1, 6, 1),
+        listened(2, 4, 1),
+    ]  # fmt: skip
+    labels = read_labels(Dataset.open(write_dataset(Workspace(tmp_path), frame(rows))), "podcast")
+    assert pairs(labels) == [(1, 6), (2, 4)]
+
+
 def test_without_timestamps_all_of_train_are_labels(tmp_path: Path) -> None:
     rows = [listened(0, 1, None), listened(0, 1, None), listened(1, 2, None), listened(1, 3, None, split="test")]
     labels = read_labels(Dataset.open(write_dataset(Workspace(tmp_path), frame(rows), timed=False)), "podcast")
