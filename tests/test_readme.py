@@ -52,3 +52,7 @@ def test_the_worked_card_imports_its_logs(tmp_path: Path, graphkit: Callable[...
     assert kept.height == plays.filter(pl.col("ms_played") >= 30_000).height
     assert kept["seconds"].min() == 35.0
     assert pl.read_parquet(folder / "items.parquet")["genre"][0] == "crime|history"
+
+
+def test_no_placeholder_is_left() -> None:
+    assert re.findall(r"@[A-Z]+@|<!--", README.read_text(encoding="utf-8")) == []
