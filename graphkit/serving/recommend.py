@@ -92,9 +92,10 @@ def _is_blank(inputs: UserInputs) -> bool:
 
 def _popular(bundle: Bundle, item_type: str, k: int, hidden: Items) -> tuple[Items, Scores]:
     users = bundle.popularity[item_type]
-    items = np.setdiff1d(np.argsort(-users, kind="stable"), hidden)
-    order = np.argsort(-users[items], kind="stable")[:k]
-    return items[order], users[items[order]].astype(np.float64)
+    # Equally popular items come in a seeded random order: ids often tell the source's own popularity ranks.
+    order = np.lexsort((np.random.default_rng(0).permutation(len(users)), -users))
+    items = order[~np.isin(order, hidden)][:k]
+    return items, users[items].astype(np.float64)
 
 
 def _note(why: str, bundle: Bundle, item_type: str, k: int, listed: int, hidden: int) -> str:
