@@ -49,7 +49,7 @@ def kill_within(root: Path, stage: str, seconds: float, rng: random.Random) -> b
     process = start_run(root)
     while process.poll() is None and not at_work(Workspace(root).stage_dir(stage)):
         time.sleep(0.005)
-    time.sleep(rng.uniform(0, seconds))
+    time.sleep(rng.uniform(0, 0.8 * seconds))  # the last fifth, or it would often be over
     hit = process.poll() is None and at_work(Workspace(root).stage_dir(stage))
     process.kill()
     process.wait()
@@ -73,7 +73,7 @@ def at_work(stage_dir: Path) -> bool:
 def hit_stage(root: Path, stage: str, kills: int, unbroken: Batch, rng: random.Random) -> int:
     """Kill within ``stage`` until it was hit ``kills`` times; a run that got past it first starts it again."""
     hits = 0
-    for _ in range(4 * kills):
+    for _ in range(8 * kills):
         shutil.rmtree(Workspace(root).stage_dir(stage) / unbroken.id, ignore_errors=True)
         (Workspace(root).stage_dir(stage) / "rotation.json").unlink(missing_ok=True)
         hits += kill_within(root, stage, unbroken.manifest.wall_seconds, rng)
