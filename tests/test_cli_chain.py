@@ -183,6 +183,7 @@ def test_kill_at_random_points_and_resume_gives_the_same_batches() -> None:
     finally:
         sys.path.pop(0)
     found = compare(kills=1, seed=1)
-    # A stage of a fraction of a second can be over before the kill, on a busy machine.
-    assert sum(int(str(row["kills"])) for row in found.values()) >= 3
-    assert {stage: row["same"] for stage, row in found.items()} == dict.fromkeys(found, True)
+    assert {stage: row["kills"] for stage, row in found.items()} == dict.fromkeys(STAGES, 1)
+    # The report prints the seconds each stage took, so its bytes differ from run to run.
+    expected = dict.fromkeys(STAGES, True) | {"report": "not compared"}
+    assert {stage: row["same"] for stage, row in found.items()} == expected
