@@ -14,7 +14,7 @@ import polars as pl
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
-from graphkit.graph.store import Csc, save_graph
+from graphkit.graph.store import CO_LISTENING, SNAPSHOTS, Csc, Relation, edge_table, save_about, save_csc
 from graphkit.vectors import save_vectors
 
 CUTOFF = datetime(2024, 6, 1, tzinfo=UTC)
@@ -65,14 +65,18 @@ def write_graph(workspace: Workspace) -> Batch:
     dataset = Dataset.current(workspace)
     num_items = dataset.meta.num_items
     with workspace.begin(StageSpec.of("graph", CONFIG, [dataset.batch])) as work:
-        edge = {(a, b): _one_edge(num_items[b]) for a in num_items for b in num_items}
+        relations = [Relation(a, CO_LISTENING, b) for a in num_items for b in num_items if a <= b]
+        for snapshot in SNAPSHOTS:
+            for relation in {way for r in relations for way in (r, r.reverse)}:
+                save_csc(work.folder, snapshot, relation, _one_edge(num_items[relation.dst]))
+            for relation in relations:
+                _edge_frame().write_parquet(work.path(edge_table(snapshot, relation)))
         text = vectors_of(num_items, seed=1)
         for matrix in text.values():
             matrix[-1] = 0
-        save_graph(work.folder, num_items, {"fit": edge, "serve": edge}, text, {"weight": "cosine"})
-        relations = [f"{a}-{b}" for a in num_items for b in num_items if a <= b]
+        save_about(work.folder, num_items, relations, text, {"weight": "cosine"})
         work.metrics = {
-            "edges": {name: dict.fromkeys(relations, 1) for name in ("fit", "serve")},
+            "edges": {name: dict.fromkeys((r.name for r in relations), 1) for name in ("fit", "serve")},
             "isolated_nodes": {name: {t: n - 1 for t, n in num_items.items()} for name in ("fit", "serve")},
             "text_coverage": dict.fromkeys(num_items, 0.9),
             "warnings": ["the relation book-song has no edges in the 'fit' graph"],
@@ -163,6 +167,13 @@ def _one_edge(num_dst: int) -> Csc:
     indptr = np.ones(num_dst + 1, dtype=np.int64)
     indptr[0] = 0
     return Csc(indptr, np.zeros(1, np.int32), np.ones(1, np.float32))
+
+
+def _edge_frame() -> pl.DataFrame:
+    """The same edge as a row of a relation's table."""
+    ends = {name: pl.Series([0], dtype=pl.UInt32) for name in ("src", "dst", "support")}
+    weight = pl.Series([1], dtype=pl.Float32)
+    return pl.DataFrame({**ends, "weight": weight, "at_src": [True], "at_dst": [True]})
 
 
 def _write_json(path: Path, value: Any) -> None:

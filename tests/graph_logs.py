@@ -15,6 +15,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.artefacts import Batch, Manifest, StageSpec, Workspace
 from graphkit.config import load_config
+from graphkit.config.sections import GraphSection
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
 
 DAY_0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -32,6 +33,7 @@ class Row(NamedTuple):
     minute: int | None = 0
     split: str = schemas.TRAIN
     signal: str = "stream"
+    seconds: float | None = None
 
 
 def day(number: float) -> datetime:
@@ -62,7 +64,7 @@ def write_interactions(folder: Path, rows: Sequence[Row]) -> None:
             "item": pl.Series([row.item for row in rows], dtype=pl.UInt32),
             "signal": pl.Series([row.signal for row in rows], dtype=pl.String),
             "timestamp": pl.Series(times, dtype=pl.Datetime("ms", "UTC")),
-            "seconds": pl.Series([None] * len(rows), dtype=pl.Float32),
+            "seconds": pl.Series([row.seconds for row in rows], dtype=pl.Float32),
             "split": pl.Series([row.split for row in rows], dtype=pl.String),
         }
     )
@@ -92,8 +94,12 @@ def workspace_of(
         | dict.fromkeys(("item_id", "title", "description", "language", "genre", "creator"), pl.String),
         orient="row",
     )
+    users = pl.DataFrame({"user": range(meta.num_users)}, schema={"user": pl.UInt32}).with_columns(
+        pl.format("user-{}", "user").alias("user_id")
+    )
     with workspace.begin(spec) as work:
         write_interactions(work.folder, rows)
+        users.write_parquet(work.path(schemas.USERS_FILE))
         items.write_parquet(work.path(schemas.ITEMS_FILE))
         write_meta(work.folder, meta)
         work.commit()
@@ -102,22 +108,68 @@ def workspace_of(
 
 Node = tuple[str, int]
 EdgeSet = dict[tuple[Node, Node], tuple[int, float]]
+DAY_MINUTES = 24 * 60
 
 
-def count_by_hand(rows: Sequence[Row], min_support: int, weight: str, max_items: int) -> EdgeSet:
-    """(node, node) to (support, weight), nodes in order; the most recent ``max_items`` of each user count."""
-    latest: dict[int, dict[Node, int]] = defaultdict(dict)
+def count_by_hand(rows: Sequence[Row], rules: GraphSection) -> EdgeSet:
+    """(node, node) to (support, weight) before pruning, nodes in order, by plain loops over ``rows``."""
+    users = {user: _items_of(mine, rules) for user, mine in _by_user(rows, rules).items()}
+    factor = {user: _user_weight(len(items), rules.heavy_users) for user, items in users.items()}
+    total, shared, support = sum(factor.values()), defaultdict(float), Counter()
+    for user, items in users.items():
+        for node, (weight, _) in items.items():
+            shared[node, node] += factor[user] * weight**2
+        for one, other in combinations(sorted(items), 2):
+            (w_one, times), (w_other, other_times) = items[one], items[other]
+            if _near(times, other_times, rules.max_gap_days):
+                shared[one, other] += factor[user] * w_one * w_other
+                support[one, other] += 1
+    found = {}
+    for (one, other), n in support.items():
+        weight = _weight(rules.weight, shared[one, other], shared[one, one], shared[other, other], total)
+        if n >= rules.min_support and weight > 0:
+            found[one, other] = n, weight * n / (n + rules.shrinkage)
+    return found
+
+
+def _by_user(rows: Sequence[Row], rules: GraphSection) -> dict[int, list[tuple[Node, float, int]]]:
+    """(node, weight, minute) of each row that counts."""
+    found = defaultdict(list)
     for row in rows:
-        node = (row.item_type, row.item)
-        latest[row.user][node] = max(row.minute or 0, latest[row.user].get(node, 0))
-    support: Counter[tuple[Node, Node]] = Counter()
-    listeners: Counter[Node] = Counter()
-    for items in latest.values():
-        kept = sorted(sorted(items, key=lambda node: -items[node])[:max_items])
-        listeners.update(kept)
-        support.update(combinations(kept, 2))
+        plain = 1.0 if row.signal == "stream" else 0.0
+        weight = rules.signal_weights.get(row.signal, plain)
+        weight = rules.signal_weights.get(f"{row.item_type}.{row.signal}", weight)
+        long_enough = rules.min_seconds == 0 or (row.seconds or 0) >= rules.min_seconds
+        if weight and long_enough:
+            found[row.user].append(((row.item_type, row.item), weight, row.minute or 0))
+    return found
+
+
+def _items_of(rows: list[tuple[Node, float, int]], rules: GraphSection) -> dict[Node, tuple[float, list[int]]]:
+    """The heaviest weight and all minutes of the most recent items of a user."""
+    nodes = {node for node, _, _ in rows}
+    latest = {node: max(minute for n, _, minute in rows if n == node) for node in nodes}
+    kept = sorted(nodes, key=lambda node: -latest[node])[: rules.max_items_per_user]
     return {
-        pair: (n, float(n) if weight == "count" else n / math.sqrt(listeners[pair[0]] * listeners[pair[1]]))
-        for pair, n in support.items()
-        if n >= min_support
+        node: (max(w for n, w, _ in rows if n == node), [minute for n, _, minute in rows if n == node])
+        for node in kept
     }
+
+
+def _near(minutes: list[int], others: list[int], max_gap_days: float | None) -> bool:
+    if max_gap_days is None:
+        return True
+    return any(abs(one - other) <= max_gap_days * DAY_MINUTES for one in minutes for other in others)
+
+
+def _user_weight(items: int, kind: str) -> float:
+    return {"equal": 1.0, "log": 1 / math.log2(1 + items), "linear": 1 / items}[kind]
+
+
+def _weight(kind: str, shared: float, one: float, other: float, total: float) -> float:
+    if kind == "jaccard":
+        return shared / (one + other - shared)
+    lift = total * shared / (one * other)
+    # A pair exactly at chance has no edge, whatever the last bit of the logarithm says.
+    pmi = math.log(lift) if abs(lift - 1) > 1e-9 else 0.0
+    return {"count": shared, "cosine": shared / math.sqrt(one * other), "lift": lift, "pmi": pmi}[kind]

@@ -109,7 +109,7 @@ def test_the_same_inputs_give_the_same_files(tmp_path: Path) -> None:
 
 def test_items_are_embedded_as_of_the_cut_off(tmp_path: Path) -> None:
     make_world(tmp_path)
-    embeddings = serve_embeddings(Workspace(tmp_path).current("hgnn"))
+    embeddings = serve_embeddings(Workspace(tmp_path).current("hgnn"), Dataset.current(Workspace(tmp_path)))
     expected = vectors_of(SIZES, seed=2)
     assert list(embeddings) == list(SIZES)
     for name, matrix in expected.items():

@@ -1,4 +1,4 @@
-"""Co-listening edges: against a count by plain loops, and what must hold of any graph."""
+"""Co-listening edges: against a count by plain loops under every option, and what must hold of any graph."""
 
 from __future__ import annotations
 
@@ -6,65 +6,91 @@ import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from graph_logs import NUM_ITEMS, NUM_USERS, TYPES, EdgeSet, Row, count_by_hand, dataset_of, meta_of
+from graph_logs import NUM_ITEMS, NUM_USERS, TYPES, EdgeSet, Node, Row, count_by_hand, dataset_of, meta_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.config.sections import GraphSection
+from graphkit.errors import ConfigError
 from graphkit.graph import edges as edges_module
-from graphkit.graph.edges import EdgeCounter, Edges, directed_relations, isolated_nodes, listeners_by_type
-from graphkit.graph.pairs import Listeners, block_bounds
-from graphkit.graph.prune import edge_weight, strongest
+from graphkit.graph import occurrences as occurrences_module
+from graphkit.graph.counting import Rules, block_bounds, count_block
+from graphkit.graph.edges import EdgeCounter, Edges, directed
+from graphkit.graph.incidence import incidence
+from graphkit.graph.listening import Listening, gather
+from graphkit.graph.memory import MemoryLimit, parse_memory
+from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.relations import kept_relations
-from graphkit.graph.snapshots import Window, cap_users, read_pairs
 from graphkit.graph.store import Relation
 from graphkit.graph.ties import tie_order
+from graphkit.graph.weights import formula
+from graphkit.graph.windows import Window
 
 nodes = st.sampled_from([(kind, item) for kind, size in NUM_ITEMS.items() for item in range(size)])
+seconds = st.sampled_from([None, 10.0, 30.0, 90.0])
+signals = st.sampled_from(["stream", "stream", "follow"])
+RELATIONS = kept_relations(TYPES, ())
 
 
 @st.composite
 def logs(draw: st.DrawFn) -> list[Row]:
     """At least two users; no two rows at the same minute, so that "most recent" has one meaning."""
-    met = draw(st.lists(st.tuples(st.integers(0, NUM_USERS - 1), nodes), min_size=2, max_size=60))
+    met = draw(st.lists(st.tuples(st.integers(0, NUM_USERS - 1), nodes, signals, seconds), min_size=2, max_size=60))
     minutes = draw(st.permutations(range(len(met))))
-    rows = [Row(user, *node, minute) for (user, node), minute in zip(met, minutes, strict=True)]
-    return [*rows, Row(0, "audiobook", 0, 1000), Row(1, "podcast", 0, 1001)]
+    rows = [
+        Row(user, *node, minute, signal=signal, seconds=length)
+        for (user, node, signal, length), minute in zip(met, minutes, strict=True)
+    ]
+    return [*rows, Row(0, "audiobook", 0, 1000, seconds=60), Row(1, "podcast", 0, 1001, seconds=60)]
 
 
-graph_settings = st.builds(
+unpruned = st.builds(
     GraphSection,
-    min_support=st.integers(1, 3),
+    signal_weights=st.sampled_from([{}, {}, {"follow": 0.5}, {"follow": 0.25, "podcast.stream": 2.0}]),
+    min_seconds=st.sampled_from([0, 0, 30]),
+    max_gap_days=st.sampled_from([None, None, 0.01]),
     max_items_per_user=st.integers(1, 12),
-    weight=st.sampled_from(["count", "cosine"]),
+    heavy_users=st.sampled_from(["equal", "log", "linear"]),
+    min_support=st.integers(1, 3),
+    weight=st.sampled_from(["count", "cosine", "jaccard", "lift", "pmi"]),
+    shrinkage=st.sampled_from([0, 1.5]),
     top_k=st.none(),
 )
+NO_LIMIT = MemoryLimit(2**60)
+
+
+def listening_of(rows: Sequence[Row], config: GraphSection, seed: int = 0) -> Listening:
+    with tempfile.TemporaryDirectory() as folder:
+        chunks = Occurrences(dataset_of(Path(folder), rows, meta_of()), Window(), config).chunks(NO_LIMIT)
+        return gather(chunks, NUM_USERS, NUM_ITEMS, config, seed)
 
 
 def build(rows: Sequence[Row], config: GraphSection, threads: int = 1, seed: int = 0) -> dict[Relation, Edges]:
-    with tempfile.TemporaryDirectory() as folder:
-        pairs = read_pairs(dataset_of(Path(folder), rows, meta_of()), "fit", Window())
-    capped = cap_users(pairs, config.max_items_per_user, seed)
-    counter = EdgeCounter(listeners_by_type(capped.pairs, NUM_ITEMS, NUM_USERS), config, seed, threads)
-    return {relation: counter.edges(relation) for relation in kept_relations(TYPES, ())}
+    found = listening_of(rows, config, seed)
+    counter = EdgeCounter(found.by_type, found.total, config, seed, threads, NO_LIMIT)
+    return {relation: counter.edges(relation) for relation in RELATIONS}
+
+
+def rows_of(graph: Mapping[Relation, Edges]) -> dict[tuple[Node, Node], tuple[Any, ...]]:
+    """(node, node) to (support, weight, kept at the first, kept at the second)."""
+    return {
+        ((relation.src, src), (relation.dst, dst)): tuple(rest)
+        for relation, found in graph.items()
+        for frame in found.table(relation.same_type, max_rows=3)
+        for src, dst, *rest in frame.iter_rows()
+    }
 
 
 def as_set(graph: Mapping[Relation, Edges]) -> EdgeSet:
-    return {
-        ((a, src), (b, dst)): (support, weight)
-        for (a, b), found in graph.items()
-        for src, dst, support, weight in found.frame().iter_rows()
-    }
+    return {pair: (support, weight) for pair, (support, weight, *_) in rows_of(graph).items()}
 
 
 def as_bytes(graph: Mapping[Relation, Edges]) -> dict[Relation, bytes]:
-    return {
-        relation: b"".join(array.tobytes() for array in (found.src, found.dst, found.support, found.weight))
-        for relation, found in graph.items()
-    }
+    return {relation: b"".join(array.tobytes() for array in found) for relation, found in graph.items()}
 
 
 def test_a_log_counted_on_paper() -> None:
@@ -81,78 +107,125 @@ def test_a_log_counted_on_paper() -> None:
     }
 
 
-@given(logs(), graph_settings)
-@settings(max_examples=60, deadline=None)
-def test_edges_are_those_of_a_plain_count(rows: list[Row], config: GraphSection) -> None:
-    found = as_set(build(rows, config))
-    expected = count_by_hand(rows, config.min_support, config.weight, config.max_items_per_user)
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"weight": "count"}, 2),
+        ({"weight": "cosine"}, 2 / np.sqrt(2 * 3)),
+        ({"weight": "jaccard"}, 2 / (2 + 3 - 2)),
+        ({"weight": "lift"}, 3 * 2 / (2 * 3)),
+        ({"weight": "count", "shrinkage": 2}, 2 * 2 / (2 + 2)),
+        # User 0 has three items, user 1 two.
+        ({"weight": "count", "heavy_users": "linear"}, 1 / 3 + 1 / 2),
+        ({"weight": "count", "heavy_users": "log"}, 1 / np.log2(4) + 1 / np.log2(3)),
+        ({"weight": "count", "signal_weights": {"podcast.stream": 0.5}}, 2 * 0.5),
+    ],
+)
+def test_weights_on_paper(options: dict[str, Any], expected: float) -> None:
+    """The pair of book 0 and podcast 1, which users 0 and 1 share; podcast 1 has user 2 besides."""
+    rows = [
+        Row(0, "audiobook", 0), Row(0, "podcast", 1), Row(0, "audiobook", 2),
+        Row(1, "podcast", 1), Row(1, "audiobook", 0),
+        Row(2, "podcast", 1),
+    ]  # fmt: skip
+    support, weight = as_set(build(rows, GraphSection(**options)))[("audiobook", 0), ("podcast", 1)]
+    assert (support, weight) == (2, pytest.approx(expected))
+
+
+def test_pmi_has_no_edge_at_or_below_chance() -> None:
+    """Book 0 and podcast 1 meet as often as chance has it; book 2 and podcast 1 more often."""
+    rows = [Row(0, "audiobook", 0), Row(0, "podcast", 1), Row(1, "podcast", 1), Row(2, "audiobook", 0)]
+    rows += [Row(1, "audiobook", 2), Row(3, "track", 0)]
+    found = as_set(build(rows, GraphSection(weight="pmi")))
+    assert found == {(("audiobook", 2), ("podcast", 1)): (1, pytest.approx(np.log(4 * 1 / (1 * 2))))}
+
+
+@pytest.mark.parametrize(("minutes", "joined"), [(60, True), (61, False)])
+def test_the_gap_limit_counts_events_that_near_each_other(minutes: int, joined: bool) -> None:
+    rows = [Row(0, "audiobook", 0, 0), Row(0, "podcast", 1, minutes), Row(1, "track", 0, 5)]
+    rows += [Row(0, "audiobook", 0, -5000), Row(0, "podcast", 1, 9000)]  # other times, far off
+    found = as_set(build(rows, GraphSection(max_gap_days=1 / 24, weight="count")))
+    assert found == ({(("audiobook", 0), ("podcast", 1)): (1, 1)} if joined else {})
+
+
+@given(logs(), unpruned)
+@settings(max_examples=80, deadline=None)
+def test_edges_are_those_of_a_plain_count_under_every_option(rows: list[Row], config: GraphSection) -> None:
+    found, expected = as_set(build(rows, config)), count_by_hand(rows, config)
+    # At chance itself the last bit decides whether a pair has a positive PMI.
+    found = {pair: edge for pair, edge in found.items() if pair in expected or edge[1] > 1e-6}
     assert {pair: support for pair, (support, _) in found.items()} == {pair: n for pair, (n, _) in expected.items()}
     assert {pair: weight for pair, (_, weight) in found.items()} == pytest.approx(
-        {pair: weight for pair, (_, weight) in expected.items()}
+        {pair: weight for pair, (_, weight) in expected.items()}, rel=1e-5
     )
 
 
-@given(logs(), graph_settings, st.integers(1, 3))
-@settings(max_examples=60, deadline=None)
-def test_top_k_keeps_what_is_strongest_for_either_end(rows: list[Row], config: GraphSection, k: int) -> None:
-    full = as_set(build(rows, config))
-    kept = as_set(build(rows, config.model_copy(update={"top_k": k})))
-    assert kept.items() <= full.items()
-    weights = defaultdict(list)  # of (node, type of the other end)
-    for (one, other), (_, weight) in full.items():
-        weights[one, other[0]].append(weight)
-        weights[other, one[0]].append(weight)
-    for (one, other), (_, weight) in full.items():
-        ends = [sorted(weights[end], reverse=True) for end in ((one, other[0]), (other, one[0]))]
-        ranks = [(sum(w > weight for w in end), sum(w >= weight for w in end)) for end in ends]
-        if any(at_worst <= k for _, at_worst in ranks):  # within the k strongest, however ties fall
-            assert (one, other) in kept
-        if all(at_best >= k for at_best, _ in ranks):  # k strictly stronger ones at both ends
-            assert (one, other) not in kept
-    degree = {key: min(k, len(ws)) for key, ws in weights.items()}
-    for (node, other_type), least in degree.items():
-        own = [pair for pair in kept if node in pair and (other_type in (pair[0][0], pair[1][0]))]
-        assert len(own) >= least
-    for relation in kept_relations(TYPES, ()):
-        a, b = relation
-        picks = sum(n for (node, t), n in degree.items() if {node[0], t} == set(relation))
-        assert sum({p[0][0], p[1][0]} == {a, b} for p in kept) <= picks
-
-
-@given(logs(), graph_settings, st.integers(1, 3) | st.none())
+@given(logs(), unpruned, st.integers(1, 3), st.sampled_from(["either", "both", "destination"]))
 @settings(max_examples=40, deadline=None)
-def test_both_directions_mirror_each_other(rows: list[Row], config: GraphSection, k: int | None) -> None:
-    directed = directed_relations(build(rows, config.model_copy(update={"top_k": k})), NUM_ITEMS)
-    dense = {}
-    for (src, dst), csc in directed.items():
-        matrix = np.zeros((NUM_ITEMS[dst], NUM_ITEMS[src]), np.float32)
-        assert len(csc.indptr) == NUM_ITEMS[dst] + 1
-        assert (csc.indptr.dtype, csc.indices.dtype, csc.weight.dtype) == (np.int64, np.int32, np.float32)
-        for node in range(NUM_ITEMS[dst]):
-            run = slice(csc.indptr[node], csc.indptr[node + 1])
-            assert (np.diff(csc.indices[run]) > 0).all()
-            matrix[node, csc.indices[run]] = csc.weight[run]
-        dense[src, dst] = matrix
-    for (src, dst), matrix in dense.items():
-        assert (matrix == dense[dst, src].T).all()
-        if src == dst:
-            assert not matrix.diagonal().any()
+def test_top_k_keeps_the_strongest_at_each_end(rows: list[Row], config: GraphSection, k: int, prune: str) -> None:
+    full = as_set(build(rows, config))
+    each = config.model_copy(update={"top_k": k})
+    kept = rows_of(build(rows, each.model_copy(update={"prune": "destination"})))
+    assert {pair: edge[:2] for pair, edge in kept.items()}.items() <= full.items()
+    own: dict[Any, list[float]] = defaultdict(list)  # weights kept at (node, type of the other end)
+    every: dict[Any, list[float]] = defaultdict(list)
+    for (one, other), (_, weight) in full.items():
+        at_one, at_other = kept.get((one, other), (0, 0, False, False))[2:]
+        for end, far, there in ((one, other, at_one), (other, one, at_other)):
+            every[end, far[0]].append(weight)
+            own[end, far[0]] += [weight] if there else []
+    # The K heaviest of each end: whichever of equals they are, their weights are the K largest.
+    assert {end: sorted(found) for end, found in own.items()} == {
+        end: sorted(sorted(found)[-k:]) for end, found in every.items()
+    }
+    wanted = {
+        "destination": set(kept),
+        "either": set(kept),
+        "both": {pair for pair, (_, _, at_one, at_other) in kept.items() if at_one and at_other},
+    }
+    assert set(rows_of(build(rows, each.model_copy(update={"prune": prune})))) == wanted[prune]
 
 
-@given(logs(), graph_settings, st.integers(1, 3) | st.none(), st.randoms(use_true_random=False))
+@given(logs(), unpruned, st.integers(1, 3) | st.none(), st.sampled_from(["either", "both", "destination"]))
 @settings(max_examples=30, deadline=None)
+def test_in_edges_are_those_of_the_table(rows: list[Row], config: GraphSection, k: int | None, prune: str) -> None:
+    graph = build(rows, config.model_copy(update={"top_k": k, "prune": prune}))
+    found = {}
+    for relation, edges in graph.items():
+        for (src, _, dst), csc in directed(relation, edges, NUM_ITEMS[relation.dst]):
+            assert len(csc.indptr) == NUM_ITEMS[dst] + 1
+            assert (csc.indptr.dtype, csc.indices.dtype, csc.weight.dtype) == (np.int64, np.int32, np.float32)
+            for node in range(NUM_ITEMS[dst]):
+                run = slice(csc.indptr[node], csc.indptr[node + 1])
+                assert (np.diff(csc.indices[run]) > 0).all()
+                found |= {
+                    ((src, int(i)), (dst, node)): w for i, w in zip(csc.indices[run], csc.weight[run], strict=True)
+                }
+    expected = {}
+    for (one, other), (_, weight, at_one, at_other) in rows_of(graph).items():
+        one_way = prune == "destination"
+        expected |= {(other, one): weight} if at_one or not one_way else {}
+        expected |= {(one, other): weight} if at_other or not one_way else {}
+    assert found == expected
+    assert all(one != other for one, other in found)
+
+
+@given(logs(), unpruned, st.integers(1, 3) | st.none(), st.randoms(use_true_random=False))
+@settings(max_examples=20, deadline=None)
 def test_order_of_rows_threads_and_blocks_change_nothing(rows, config, k, random) -> None:  # type: ignore[no-untyped-def]
     config = config.model_copy(update={"top_k": k})
     shuffled = random.sample(rows, len(rows))
     expected = as_bytes(build(rows, config))
     assert as_bytes(build(shuffled, config)) == expected
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(edges_module, "MAX_BLOCK_PAIRS", 3)
+        patch.setattr(edges_module, "_MAX_BLOCK_PAIRS", 3)
+        patch.setattr(occurrences_module, "_LEAST_ROWS", 1)
+        patch.setattr(occurrences_module, "_BYTES_PER_ROW", 2**57)  # chunks of two rows or so
         assert as_bytes(build(shuffled, config, threads=3)) == expected
 
 
 @given(logs(), st.permutations(range(NUM_USERS)))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_users_may_be_numbered_anyhow(rows: list[Row], numbers: list[int]) -> None:
     config = GraphSection(top_k=2)
     renumbered = [row._replace(user=numbers[row.user]) for row in rows]
@@ -160,70 +233,108 @@ def test_users_may_be_numbered_anyhow(rows: list[Row], numbers: list[int]) -> No
 
 
 def test_equals_are_kept_by_seed_not_by_id() -> None:
-    """User 0 has one of 4 x 5 items each; every edge weighs the same, so only the seed chooses."""
+    """Users 0 and 1 have all of 4 x 5 items; every edge weighs the same, so only the seed chooses."""
     rows = [Row(user, "audiobook", item) for user in (0, 1) for item in range(4)]
     rows += [Row(user, "podcast", item) for user in (0, 1) for item in range(5)]
-    chosen = {as_bytes(build(rows, GraphSection(top_k=1), seed=seed))["audiobook", "podcast"] for seed in range(8)}
+    mixed = Relation("audiobook", "co-listening", "podcast")
+    chosen = {as_bytes(build(rows, GraphSection(top_k=1), seed=seed))[mixed] for seed in range(8)}
     assert len(chosen) > 1
     again = [as_bytes(build(rows, GraphSection(top_k=1), seed=5)) for _ in range(2)]
     assert again[0] == again[1]
 
 
+def items_of(found: Listening, user: int) -> list[Node]:
+    return [
+        (item_type, int(item))
+        for item_type, pairs in found.by_type.items()
+        for item in pairs.by_owner.ids[pairs.by_owner.indptr[user] : pairs.by_owner.indptr[user + 1]]
+    ]
+
+
 @pytest.mark.parametrize("minute", [None, 7])
-def test_the_cap_breaks_equal_times_by_seed(tmp_path: Path, minute: int | None) -> None:
+def test_the_cap_breaks_equal_times_by_seed(minute: int | None) -> None:
     rows = [Row(0, "podcast", item, minute) for item in range(5)] + [Row(1, "track", 0, minute)]
-    pairs = read_pairs(dataset_of(tmp_path, rows, meta_of()), "fit", Window())
-    kept = {tuple(cap_users(pairs, 2, seed).pairs.filter(user=0)["item"]) for seed in range(10)}
+    kept = {tuple(items_of(listening_of(rows, GraphSection(max_items_per_user=2), seed), 0)) for seed in range(10)}
     assert len(kept) > 1
     assert all(len(items) == 2 for items in kept)
-    capped = cap_users(pairs, 2, seed=0)
-    assert (capped.users_capped, capped.pairs_cut) == (1, 3)
-    assert cap_users(pairs, 5, seed=0).pairs_cut == 0
+    capped = listening_of(rows, GraphSection(max_items_per_user=2))
+    assert (capped.users_capped, capped.pairs_cut, capped.pairs, capped.users) == (1, 3, 3, 2)
+    assert listening_of(rows, GraphSection(max_items_per_user=5)).pairs_cut == 0
 
 
-def test_the_cap_keeps_the_most_recent_across_types(tmp_path: Path) -> None:
+def test_the_cap_keeps_the_most_recent_across_types() -> None:
     rows = [Row(0, "podcast", 0, 1), Row(0, "track", 1, 3), Row(0, "audiobook", 2, 2), Row(1, "track", 0, 1)]
     rows.append(Row(0, "podcast", 0, 9))  # met again: recent after all
-    pairs = read_pairs(dataset_of(tmp_path, rows, meta_of()), "fit", Window())
-    kept = cap_users(pairs, 2, seed=0).pairs.rows()
-    assert kept == [(0, 1, 0), (0, 2, 1), (1, 2, 0)]
+    found = listening_of(rows, GraphSection(max_items_per_user=2))
+    assert items_of(found, 0) == [("podcast", 0), ("track", 1)]
+    assert items_of(found, 1) == [("track", 0)]
 
 
-def test_isolated_nodes() -> None:
-    rows = [Row(0, "audiobook", 0), Row(0, "podcast", 1), Row(1, "track", 0)]
-    directed = directed_relations(build(rows, GraphSection()), NUM_ITEMS)
-    assert isolated_nodes(directed, NUM_ITEMS) == {"audiobook": 3, "podcast": 4, "track": 3}
-
-
-def test_edge_weight() -> None:
-    support, src, dst = (np.array(values) for values in ([2, 1], [4, 1], [9, 1]))
-    assert edge_weight("count", support, src, dst).tolist() == [2, 1]
-    assert edge_weight("cosine", support, src, dst).tolist() == pytest.approx([1 / 3, 1])
-
-
-def test_strongest() -> None:
-    dst = np.array([5, 5, 5, 6, 6, 6, 9])
-    weight = np.array([0.1, 0.3, 0.2, 7, 7, 7, 1], np.float32)
-    tie = np.array([0, 0, 0, 3, 1, 2, 0], np.uint64) << np.uint64(60)
-    assert strongest(dst, weight, tie, 2).tolist() == [False, True, True, False, True, True, True]
-    assert strongest(dst, weight, tie, None).all()
-    assert strongest(dst[:0], weight[:0], tie[:0], 1).tolist() == []
-
-
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(1, 12), st.integers(1, 5))
-def test_blocks_cover_every_item_once_within_bounds(degrees: list[int], max_pairs: int, max_rows: int) -> None:
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20), st.integers(1, 12))
+def test_blocks_cover_every_item_once_within_bounds(degrees: list[int], max_pairs: int) -> None:
     users = np.concatenate([np.arange(degree) for degree in degrees])
     items = np.repeat(np.arange(len(degrees)), degrees)
-    dst = Listeners.of(users, items, (10, len(degrees)))
-    src = Listeners.of(np.arange(10), np.zeros(10, np.int64), (10, 1))  # one item a user: cost = degree
-    bounds = block_bounds(src, dst, max_pairs, max_rows)
+    order = np.lexsort((items, users))
+    dst = incidence(users[order], items[order], (10, len(degrees)))
+    src = incidence(np.arange(10), np.zeros(10, np.int64), (10, 1))  # one item a user: cost = degree
+    bounds = block_bounds(src.by_owner, dst.by_item, max_pairs)
     assert [item for start, stop in bounds for item in range(start, stop)] == list(range(len(degrees)))
     for start, stop in bounds:
-        assert stop - start <= max_rows
         assert stop - start == 1 or sum(degrees[start:stop]) <= max_pairs
+
+
+def test_a_block_stands_alone() -> None:
+    """One block of the count is a function of its two matrices: the same from arrays that crossed a file."""
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers(0, [30, 20], size=(200, 2)), axis=0)
+    found = incidence(pairs[:, 0], pairs[:, 1], (30, 20))
+    weighs = formula("cosine", found.mass, found.mass, 30.0, 0.0)
+    rules = Rules(1, 3, True, 0, 7)
+    whole = count_block(found.by_owner, found.by_item, (0, 20), weighs, rules)
+    parts = [count_block(found.by_owner, found.by_item, (k, k + 5), weighs, rules) for k in range(0, 20, 5)]
+    for k, array in enumerate(whole):
+        assert np.concatenate([part[k] for part in parts]).tolist() == array.tolist()
+    dense = np.zeros((30, 20))
+    dense[pairs[:, 0], pairs[:, 1]] = 1
+    assert whole.support.tolist() == [
+        int(dense[:, s] @ dense[:, d])
+        for d in range(20)
+        for s in whole.src[np.repeat(np.arange(20), whole.degree) == d]
+    ]
 
 
 def test_tie_order_is_the_same_everywhere() -> None:
     """Reference values of splitmix64 seeded with 0 (Steele, Lea, Flood 2014)."""
     assert tie_order(np.array([0]), 0).tolist() == [0xE220A8397B1DCDAF]
     assert len(set(tie_order(np.arange(1000), 3).tolist())) == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("4GiB", 2**32), ("800 MiB", 800 * 2**20), ("1.5GB", 1_500_000_000), ("4096", 4096)]
+)
+def test_memory_is_read_with_its_unit(text: str, size: int) -> None:
+    assert parse_memory(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "-1GiB", "4 gigs", "0", "0GiB", "4GiB2"])
+def test_no_amount_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="as 4GiB or 800MiB"):
+        parse_memory(text)
+
+
+@pytest.mark.parametrize("top_k", [5, None])
+def test_a_limit_too_small_names_the_least_that_would_do(top_k: int | None) -> None:
+    rng = np.random.default_rng(0)
+    pairs = np.unique(rng.integers(0, [3000, 3000], size=(60_000, 2)), axis=0)
+    found = incidence(pairs[:, 0], pairs[:, 1], (3000, 3000))
+    config = GraphSection(top_k=top_k)
+    relation = Relation("track", "co-listening", "track")
+
+    def edges(limit: int) -> Edges:
+        return EdgeCounter({"track": found}, 3000.0, config, 0, 2, MemoryLimit(limit)).edges(relation)
+
+    with pytest.raises(ConfigError, match=r"too small to .* of track-track") as raised:
+        edges(1)
+    assert raised.value.expected is not None
+    least = int(raised.value.expected.split("at least ")[1].split(" MiB")[0].replace(",", ""))
+    assert len(edges((least + 64) * 2**20).dst) > 0

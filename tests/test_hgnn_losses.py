@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from graphkit.graph.store import PLAYLIST
 from graphkit.hgnn.links import find_links, without
 from graphkit.hgnn.losses import margin_loss, softmax_loss
 from graphkit.hgnn.validation import hold_out, link_mrr
-from tests.hgnn_graphs import graph_of, random_graph
+from tests.hgnn_graphs import co, graph_of, random_graph
 
 POSITIVE = torch.tensor([0.8, 0.1, 0.5])
 NEGATIVE = torch.tensor([[0.7, 0.2, 0.9], [0.0, 0.3, -1.0], [0.5, 0.5, 0.5]])
@@ -45,11 +46,26 @@ def test_reciprocal_rank_among_nodes_that_are_not_yet_neighbours() -> None:
     so podcast 2 comes third. From podcast 2, audiobook 1 scores the same as audiobook 0: rank 1.5."""
     features = {"a": np.ones((2, 1)), "p": np.ones((4, 1))}
     graph = graph_of({("a", "p"): [(0, 0), (0, 2)]}, features)
-    links = find_links(graph)["a", "p"]
-    held = {("a", "p"): links.take((links.dst == 2).nonzero().flatten())}
+    links = find_links(graph)[co("a", "p")]
+    held = {co("a", "p"): links.take((links.dst == 2).nonzero().flatten())}
     z = {"a": torch.tensor([[1.0, 0.0], [1.0, 0.0]]), "p": torch.tensor([[0.9, 0], [0.8, 0], [0.5, 0], [0.6, 0]])}
     mrr = link_mrr(z, without(graph, held), held)
     assert mrr == {"a-p": pytest.approx((1 / 3 + 1 / 1.5) / 2)}
+
+
+def test_nodes_known_through_another_kind_of_edge_or_direction_are_not_ranked() -> None:
+    """Of podcasts scored 0.9, 0.8, 0.7, 0.6 the first shares a playlist with audiobook 0 and the second is joined
+    to it in one direction only: the held-out third is first. From its end, audiobook 0 is the only one."""
+    graph = graph_of(
+        {("a", "p"): [(0, 1), (0, 2)], ("a", PLAYLIST, "p"): [(0, 0), (0, 2)]},
+        {"a": np.ones((1, 1)), "p": np.ones((4, 1))},
+    )
+    back = co("p", "a")
+    graph.relations[back] = graph.relations[back].keep(torch.tensor([False, True]))
+    links = find_links(graph)[co("a", "p")]
+    held = {co("a", "p"): links.take((links.dst == 2).nonzero().flatten())}
+    z = {"a": torch.tensor([[1.0, 0.0]]), "p": torch.tensor([[0.9, 0], [0.8, 0], [0.7, 0], [0.6, 0]])}
+    assert link_mrr(z, without(graph, held), held) == {"a-p": 1.0}
 
 
 def test_collapsed_embeddings_rank_in_the_middle() -> None:

@@ -46,12 +46,12 @@ def hand_model(final_activation: bool) -> HeteroSage:
         {
             "layers.0.own.@a.weight": [[1.0, 0.0], [0.0, 1.0]],
             "layers.0.own.@p.weight": [[-1.0, 0.0], [0.0, -1.0]],
-            "layers.0.neighbour.@p>a.weight": [[1.0, 0.0], [0.0, 1.0]],
-            "layers.0.neighbour.@p>a.bias": [0.5, 0.0],
-            "layers.0.neighbour.@a>p.weight": [[2.0, 0.0], [0.0, 1.0]],
-            "layers.0.neighbour.@a>p.bias": [0.0, 0.0],
-            "layers.0.neighbour.@p>p.weight": [[0.0, 1.0], [1.0, 0.0]],
-            "layers.0.neighbour.@p>p.bias": [0.0, -1.0],
+            "layers.0.neighbour.@p>co-listening>a.weight": [[1.0, 0.0], [0.0, 1.0]],
+            "layers.0.neighbour.@p>co-listening>a.bias": [0.5, 0.0],
+            "layers.0.neighbour.@a>co-listening>p.weight": [[2.0, 0.0], [0.0, 1.0]],
+            "layers.0.neighbour.@a>co-listening>p.bias": [0.0, 0.0],
+            "layers.0.neighbour.@p>co-listening>p.weight": [[0.0, 1.0], [1.0, 0.0]],
+            "layers.0.neighbour.@p>co-listening>p.bias": [0.0, -1.0],
         },
     )
     return model

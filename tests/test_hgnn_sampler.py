@@ -1,8 +1,9 @@
-"""Which links an epoch draws, which neighbours a node gets, and that targets never pass messages."""
+"""Which links an epoch draws, which neighbours a node gets, and which nodes are its negatives."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,32 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.config.sections import HgnnSection
-from graphkit.errors import ArtefactError
-from graphkit.hgnn.blocks import Block, draw_distinct, sample_blocks, sample_in_edges
+from graphkit.hgnn.blocks import draw_distinct, sample_blocks, sample_in_edges
 from graphkit.hgnn.graph_tensors import GraphTensors, InEdges
-from graphkit.hgnn.links import exclusion, find_links, without
-from graphkit.hgnn.negatives import Rejection, draw_pools
+from graphkit.hgnn.links import find_links
+from graphkit.hgnn.negatives import Rejection, draw_pools, type_groups
 from graphkit.hgnn.sampler import batches, draw_counts, draw_epoch, num_batches
-from tests.hgnn_graphs import graph_of, random_graph
+from tests.hgnn_graphs import co, graph_of, joined_nodes, pairs_of, random_graph, tangled_graph
 
-AA, AP, PP = ("audiobook", "audiobook"), ("audiobook", "podcast"), ("podcast", "podcast")
+AA, AP, PP = co("audiobook", "audiobook"), co("audiobook", "podcast"), co("podcast", "podcast")
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
-
-
-def edge_set(graph: GraphTensors, relation: tuple[str, str]) -> set[tuple[int, int]]:
-    edges = graph.relations[relation]
-    return set(zip(edges.indices.tolist(), edges.destinations().tolist(), strict=True))
-
-
-def block_edges(block: Block, relation: tuple[str, str]) -> list[tuple[int, int]]:
-    """(source id, destination id) of a block's edges."""
-    edges, (src, dst) = block.relations[relation], relation
-    sources = block.src_nodes[src][edges.indices.long()].tolist()
-    destinations = block.src_nodes[dst][edges.destinations()].tolist()
-    return list(zip(sources, destinations, strict=True))
 
 
 # --- how many links -------------------------------------------------------------------------------
@@ -71,14 +58,10 @@ def test_an_epoch_repeats_no_link_and_the_next_draws_others() -> None:
     counts = dict.fromkeys(links, 12)
     first, second = (draw_epoch(links, counts, seeded(seed)) for seed in (1, 2))
     for relation, of_it in first.items():
-        pairs = set(zip(of_it.src.tolist(), of_it.dst.tolist(), strict=True))
+        pairs = set(pairs_of(of_it))
         assert len(pairs) == 12
-        assert pairs <= edge_set_unordered(links, relation)
-        assert pairs != set(zip(second[relation].src.tolist(), second[relation].dst.tolist(), strict=True))
-
-
-def edge_set_unordered(links, relation) -> set[tuple[int, int]]:
-    return set(zip(links[relation].src.tolist(), links[relation].dst.tolist(), strict=True))
+        assert pairs <= set(pairs_of(links[relation]))
+        assert pairs != set(pairs_of(second[relation]))
 
 
 @settings(deadline=None, max_examples=30)
@@ -93,8 +76,8 @@ def test_batches_hold_every_drawn_link_once_with_every_relation_mixed_in(batch_s
         assert max(sizes) - min(sizes) <= 1
         assert sum(sizes) <= batch_size + len(drawn)
         for relation, of_it in batch.items():
-            seen.update((relation, int(position)) for position in of_it.forward)
-    assert seen == Counter((r, int(position)) for r, of_it in drawn.items() for position in of_it.forward)
+            seen.update((relation, *ends) for ends in pairs_of(of_it))
+    assert seen == Counter((r, *ends) for r, of_it in drawn.items() for ends in pairs_of(of_it))
 
 
 def test_no_batch_hides_more_than_a_tenth_of_a_relation() -> None:
@@ -103,44 +86,6 @@ def test_no_batch_hides_more_than_a_tenth_of_a_relation() -> None:
 
 
 # --- which neighbours -----------------------------------------------------------------------------
-
-
-def test_links_are_found_once_with_both_their_edges() -> None:
-    graph = graph_of(
-        {("a", "a"): [(0, 1), (1, 2)], ("a", "p"): [(0, 1), (2, 0)]}, {"a": np.ones((3, 1)), "p": np.ones((2, 1))}
-    )
-    links = find_links(graph)
-    assert set(links) == {("a", "a"), ("a", "p")}
-    for (src, dst), of_it in links.items():
-        there, back = graph.relations[src, dst], graph.relations[dst, src]
-        assert there.indices[of_it.forward].tolist() == of_it.src.tolist()
-        assert there.destinations()[of_it.forward].tolist() == of_it.dst.tolist()
-        assert back.indices[of_it.reverse].tolist() == of_it.dst.tolist()
-        assert back.destinations()[of_it.reverse].tolist() == of_it.src.tolist()
-    assert edge_set_unordered(links, ("a", "a")) == {(0, 1), (1, 2)}
-    assert edge_set_unordered(links, ("a", "p")) == {(0, 1), (2, 0)}
-
-
-def test_an_edge_without_its_reverse_is_refused() -> None:
-    graph = graph_of({("a", "p"): [(0, 0), (1, 1)]}, {"a": np.ones((2, 1)), "p": np.ones((2, 1))})
-    one_way = graph.relations["p", "a"].keep(torch.tensor([True, False]))
-    broken = GraphTensors(graph.num_nodes, {**graph.relations, ("p", "a"): one_way}, graph.features)
-    with pytest.raises(ArtefactError, match="without its reverse"):
-        find_links(broken)
-
-
-def test_held_out_links_leave_in_both_directions() -> None:
-    graph = random_graph()
-    links = find_links(graph)
-    held = {relation: of_it.take(torch.arange(5)) for relation, of_it in links.items()}
-    rest = without(graph, held)
-    for (src, dst), of_it in held.items():
-        gone = edge_set_unordered(held, (src, dst))
-        back = {(d, s) for s, d in gone}
-        both = gone | back if src == dst else gone
-        assert edge_set(rest, (src, dst)) == edge_set(graph, (src, dst)) - both
-        assert edge_set(rest, (dst, src)) == edge_set(graph, (dst, src)) - (both if src == dst else back)
-        assert len(of_it) == 5
 
 
 @settings(deadline=None, max_examples=40)
@@ -164,26 +109,6 @@ def test_every_subset_is_equally_likely() -> None:
     assert all(abs(count - 2000) < 212 for count in subsets.values())
 
 
-@settings(deadline=None, max_examples=8)
-@given(st.integers(0, 999))
-def test_targets_and_their_reverses_pass_no_messages(seed: int) -> None:
-    graph = random_graph(seed)
-    links = find_links(graph)
-    batch = {relation: of_it.take(torch.arange(0, len(of_it), 3)) for relation, of_it in links.items()}
-    forbidden = {r: edge_set_unordered(batch, r) for r in batch}
-    for (src, dst), pairs in list(forbidden.items()):
-        back = {(d, s) for s, d in pairs}
-        forbidden[dst, src] = forbidden.get((dst, src), set()) | back
-    seeds = {t: torch.arange(n) for t, n in graph.num_nodes.items()}
-    blocks = sample_blocks(graph, seeds, (50, 50), seeded(seed), exclusion(graph, batch))
-    for block in blocks:
-        for relation in graph.relations:
-            passed = block_edges(block, relation)
-            assert not set(passed) & forbidden[relation]
-            # With more fan-out than neighbours, everything else passes.
-            assert set(passed) == edge_set(graph, relation) - forbidden[relation]
-
-
 def test_blocks_hold_their_destinations_first_and_no_node_twice() -> None:
     graph = random_graph()
     seeds = {"audiobook": torch.tensor([11, 2]), "podcast": torch.tensor([], dtype=torch.int64)}
@@ -201,28 +126,41 @@ def test_blocks_hold_their_destinations_first_and_no_node_twice() -> None:
 
 def test_pools_of_the_catalogue_and_of_each_type() -> None:
     sizes = {"audiobook": 20, "podcast": 80}
-    pools = draw_pools(sizes, 50, True, seeded())
+    together, apart = [("audiobook", "podcast")], [("audiobook",), ("podcast",)]
+    pools = draw_pools(sizes, together, 50, seeded())
     assert sum(map(len, pools.values())) == 50
     assert all(int(pool.max()) < sizes[t] and len(set(pool.tolist())) == len(pool) for t, pool in pools.items())
-    assert {t: len(pool) for t, pool in draw_pools(sizes, 50, False, seeded()).items()} == {
+    assert {t: len(pool) for t, pool in draw_pools(sizes, apart, 50, seeded()).items()} == {
         "audiobook": 20,
         "podcast": 50,
     }
-    everything = draw_pools(sizes, 500, True, seeded())
+    everything = draw_pools(sizes, together, 500, seeded())
     assert {t: sorted(pool.tolist()) for t, pool in everything.items()} == {
         t: list(range(n)) for t, n in sizes.items()
     }
 
 
-def test_neighbours_and_the_anchor_itself_are_no_negatives() -> None:
-    graph = random_graph()
-    pools = {"audiobook": torch.tensor([3, 18, 0]), "podcast": torch.randperm(30, generator=seeded())[:12]}
+def test_users_are_no_part_of_the_catalogue() -> None:
+    graph = tangled_graph()
+    assert type_groups(graph, whole_catalogue=True) == [("audiobook", "podcast"), ("user",)]
+    assert type_groups(graph, whole_catalogue=False) == [("audiobook",), ("podcast",), ("user",)]
+    items = {"user": np.ones((2, 1)), "podcast": np.ones((2, 1))}  # a platform may call a type of items that
+    assert graph_of({("user", "podcast"): [(0, 0)]}, items).item_types == ("user", "podcast")
+
+
+@pytest.mark.parametrize("make_graph", [random_graph, tangled_graph])
+def test_neighbours_and_the_anchor_itself_are_no_negatives(make_graph: Callable[[], GraphTensors]) -> None:
+    """Of whatever kind the edge, and in whichever direction it is there."""
+    graph = make_graph()
+    pools = {t: torch.randperm(n, generator=seeded())[:12] for t, n in graph.num_nodes.items()}
     rejection = Rejection(graph, pools)
-    anchors = torch.tensor([5, 0, 5, 19])
-    for pool_type, pool in pools.items():
-        edges = edge_set(graph, ("audiobook", pool_type))
-        expected = [
-            [(a, n) in edges or (pool_type == "audiobook" and a == n) for n in pool.tolist()]
-            for a in anchors.tolist()
-        ]
-        assert rejection.mask("audiobook", anchors, pool_type).tolist() == expected
+    joined = set().union(*(joined_nodes(graph, relation) for relation in graph.relations))
+    for anchor_type, count in graph.num_nodes.items():
+        anchors = torch.tensor([5, 0, 5, count - 1])
+        for pool_type, pool in pools.items():
+            expected = [
+                [frozenset(((anchor_type, a), (pool_type, n))) in joined or (anchor_type, a) == (pool_type, n)
+                 for n in pool.tolist()]
+                for a in anchors.tolist()
+            ]  # fmt: skip
+            assert rejection.mask(anchor_type, anchors, pool_type).tolist() == expected

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.artefacts import Batch, Workspace
 from graphkit.config import Config, load_config
 from graphkit.errors import DataError, GraphkitError
-from graphkit.graph.store import FIT, SERVE, save_graph
+from graphkit.graph.store import FIT, LISTENING, SERVE
 from graphkit.hgnn import fit as fit_module
 from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.hgnn.train import train_hgnn
 from graphkit.vectors import load_vectors
-from tests.hgnn_graphs import both_directions, write_graph_batch
+from tests.hgnn_graphs import both_directions, commit_graph, write_graph_batch
 
 SMALL = ("hgnn.hidden_dim=12", "hgnn.out_dim=8", "hgnn.fan_outs=[4,3]", "hgnn.batch_size=64", "hgnn.negatives=16")
 ONE_THREAD = "run.threads=1"  # the graph is tiny, and threads only wait for one another
@@ -87,6 +87,32 @@ def test_training_learns_the_planted_topics(tmp_path: Path, loss: str) -> None:
 def test_paper_preset_runs(tmp_path: Path) -> None:
     batch = trained(tmp_path, "hgnn.epochs=1", preset="paper")
     assert load_vectors(batch.path("embeddings.safetensors"))["fit/podcast"].min() >= 0  # the last ReLU
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])  # negatives of the positive's type, of the catalogue
+def test_the_tripartite_graph_embeds_items_and_users(tmp_path: Path, preset: str) -> None:
+    """Users have no text, and two of them (and two items) no edge."""
+    rng = np.random.default_rng(0)
+    sizes = {"audiobook": 22, "podcast": 32, "user": 42}
+    features = {t: rng.standard_normal((sizes[t], 6)).astype(np.float32) for t in ("audiobook", "podcast")}
+    listened = {
+        ("user", LISTENING, t): [(u, int(i)) for u in range(40) for i in rng.integers(sizes[t] - 2, size=4)]
+        for t in features
+    }
+    edges = both_directions(listened, sizes)
+    commit_graph(tmp_path, settings(), sizes, {FIT: edges, SERVE: edges}, features)
+    batch = train_hgnn(Workspace(tmp_path), settings("hgnn.epochs=2", "hgnn.batch_size=64", preset=preset))
+    assert set(training(batch)["epochs"][0]["val_mrr_by_relation"]) == {
+        "listening:user-audiobook", "listening:user-podcast",
+    }  # fmt: skip
+    vectors = load_vectors(batch.path("embeddings.safetensors"))
+    assert {name: z.shape for name, z in vectors.items()} == {
+        f"{snapshot}/{t}": (n, 8) for snapshot in (FIT, SERVE) for t, n in sizes.items()
+    }
+    for t in sizes:
+        connected = vectors[f"fit/{t}"][:-2]
+        np.testing.assert_allclose(np.linalg.norm(connected, axis=1), 1, atol=1e-5)
+    assert not vectors["fit/user"][-2:].any()
 
 
 @pytest.mark.parametrize("back_end", ["torch", "dgl"])
@@ -201,9 +227,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
 def write_graph(root: Path, links: dict, features: dict) -> None:
     sizes = {t: len(vectors) for t, vectors in features.items()}
     edges = both_directions(links, sizes)
-    with Workspace(root).begin(StageSpec.of("graph", settings(), [])) as work:
-        save_graph(work.folder, sizes, {FIT: edges, SERVE: edges}, features, {})
-        work.commit()
+    commit_graph(root, settings(), sizes, {FIT: edges, SERVE: edges}, features)
 
 
 def test_a_graph_without_edges_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ The defaults are the preset ``default``. ``configs/*.toml`` hold only what diffe
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -74,15 +74,43 @@ class TextSection(Section):
 class GraphSection(Section):
     """The co-listening graph (paper 4.1.1)."""
 
-    window_days: Positive | None = Field(default=90, description="days before the cut-off; None: all of train")
-    exclude_relations: tuple[str, ...] = Field(default=(), description="as 'podcast-podcast'")
+    not_identity: ClassVar[frozenset[str]] = frozenset({"memory"})
+
+    kinds: Annotated[tuple[Literal["co-listening", "playlist", "listening"], ...], Field(min_length=1)] = Field(
+        default=("co-listening",),
+        description="what joins nodes: a shared user, a shared playlist, or listening itself, with users as nodes",
+    )
+    exclude_relations: tuple[str, ...] = Field(default=(), description="as 'podcast-podcast', 'playlist:track-track'")
     empty_relations: Literal["refuse", "keep"] = Field(
         default="refuse", description="a relation without a single edge: an error, or a warning"
     )
-    min_support: Positive = Field(default=1, description="users who share both items")
+    window_days: Positive | None = Field(default=90, description="days before the cut-off; None: all of train")
+    signal_weights: dict[str, PositiveFloat] = Field(
+        default={},
+        description="weight of a 'signal' or 'type.signal'; strong signals not named weigh 1, weak ones make no edge",
+    )
+    min_seconds: Annotated[float, Field(ge=0)] = Field(default=0, description="shorter rows do not count")
+    max_gap_days: PositiveFloat | None = Field(
+        default=None, description="two items count together only within this many days of each other; None: no limit"
+    )
     max_items_per_user: Positive = Field(default=300, description="the most recent ones; the rest are counted")
-    weight: Literal["count", "cosine"] = "cosine"
+    heavy_users: Literal["equal", "log", "linear"] = Field(
+        default="equal", description="a user with n items weighs 1, 1/log2(1 + n) or 1/n in each pair"
+    )
+    min_support: Positive = Field(default=1, description="users who share both items")
+    weight: Literal["count", "cosine", "jaccard", "lift", "pmi"] = "cosine"
+    shrinkage: Annotated[float, Field(ge=0)] = Field(
+        default=0, description="a pair of s users has its weight times s / (s + shrinkage)"
+    )
     top_k: Positive | None = Field(default=100, description="strongest neighbours per node and relation; None: all")
+    prune: Literal["either", "both", "destination"] = Field(
+        default="either",
+        description="an edge stays if it is among the top_k of either end, of both, or one-way at its destination",
+    )
+    memory: str = Field(default="4GiB", description="what the build may take at most; decides its block sizes")
+    incremental: bool = Field(
+        default=False, description="keep what a later build needs to read the new days only, and start from it"
+    )
 
 
 class HgnnSection(Section):

@@ -55,14 +55,12 @@ def read_models(dataset: Dataset, upstream: Mapping[str, Batch], settings: Evalu
             f"{settings.knn_neighbours} neighbours per item and type",
         ),
         Entry(MeanOfHistory("Text-kNN", histories, text), mean.format("text") + " (the paper's LLM-KNN)"),
-        Entry(MeanOfHistory("HGNN", histories, serve_embeddings(upstream["hgnn"])), mean.format("HGNN")),
+        Entry(MeanOfHistory("HGNN", histories, serve_embeddings(upstream["hgnn"], dataset)), mean.format("HGNN")),
         Entry(TwoTower(OURS, users, items), "dot product of the user tower and the item tower"),
     ]
 
 
-def serve_embeddings(hgnn: Batch) -> Vectors:
-    """The HGNN's item embeddings as of the cut-off: per type float32 [num_items, dim]."""
+def serve_embeddings(hgnn: Batch, dataset: Dataset) -> Vectors:
+    """The HGNN's item embeddings as of the cut-off: per item type float32 [num_items, dim]."""
     vectors = load_vectors(hgnn.path(EMBEDDINGS_FILE))
-    return {
-        name.removeprefix(f"{SERVE}/"): matrix for name, matrix in vectors.items() if name.startswith(f"{SERVE}/")
-    }
+    return {item_type: vectors[f"{SERVE}/{item_type}"] for item_type in dataset.meta.types}

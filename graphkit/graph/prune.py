@@ -1,44 +1,94 @@
-"""Edge weights, and the strongest edges of each node."""
+"""One undirected edge set from what each end of a relation chose to keep.
+
+With top-K every node keeps its K strongest in-edges, so the two ends of a pair may disagree. ``either`` keeps an
+edge that one of them kept (a rare item stays joined to the popular one it depends on), ``both`` one that both kept
+(mutual neighbours: sparser, no hubs), ``destination`` leaves each its own choice, as a one-way edge (in-degrees of
+at most K, so that the cost of message passing is bounded).
+"""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.graph.pairs import Ints
-
-Floats = npt.NDArray[np.float32]
-#: ``strongest`` packs a destination's place in its block into 16 bits of a sort key.
-MAX_BLOCK_ROWS = 2**16
+from graphkit.compiled import compiled
+from graphkit.graph.incidence import Floats, Ints, Longs, offsets, turned
 
 
-def edge_weight(kind: Literal["count", "cosine"], support: Ints, src_count: Ints, dst_count: Ints) -> Floats:
-    """float32 [num_edges]: the users who share both items, or that over the mean √(n_src · n_dst)."""
-    if kind == "count":
-        return support.astype(np.float32)
-    # The product of two integers is exact, so an edge weighs the same from either end.
-    return (support / np.sqrt((src_count * dst_count).astype(np.float64))).astype(np.float32)
+class InEdges(NamedTuple):
+    """What every node of one type keeps, sources ascending."""
+
+    indptr: Longs  # [num_nodes + 1]
+    src: Ints  # [num_edges]
+    support: Ints  # [num_edges]
+    weight: Floats  # [num_edges]
 
 
-def strongest(dst: Ints, weight: Floats, tie: npt.NDArray[np.uint64], top_k: int | None) -> npt.NDArray[np.bool_]:
-    """Which in-edges are among the ``top_k`` heaviest of their destination; equals in the order of ``tie``.
+def merged(own: InEdges, other: InEdges, prune: str, whole: bool) -> tuple[Any, ...]:
+    """``indptr``, index, support, weight and whether the row's and the column's end kept it, by rows of ``own``.
 
-    All inputs are [num_edges]; ``dst`` spans fewer than ``MAX_BLOCK_ROWS`` nodes and weights are positive.
+    ``own`` are the in-edges of the rows, ``other`` those of the columns (``own`` itself for a
+    same-type relation). ``whole``: nothing was pruned, so both ends have every edge.
     """
-    keep = np.ones(len(dst), bool)
-    if top_k is None or len(dst) == 0:
-        return keep
-    row = dst - dst.min()
-    crowded = np.flatnonzero((np.bincount(row) > top_k)[row])
-    row = row[crowded].astype(np.uint64)
-    # Bits of a positive float order like the float: one integer key sorts by node, falling weight, tie.
-    heavy_first = np.uint64(2**32 - 1) - weight[crowded].view(np.uint32)
-    order = np.argsort(
-        (row << np.uint64(48)) | (heavy_first << np.uint64(16)) | (tie[crowded] >> np.uint64(48)), kind="stable"
-    )
-    row = row[order]
-    first = np.searchsorted(row, row)  # where each edge's destination starts
-    keep[crowded[order[np.arange(len(row)) - first >= top_k]]] = False
-    return keep
+    if whole:
+        kept = np.ones(len(own.src), np.bool_)
+        return *own, kept, kept
+    indptr, index, order = turned(other.indptr, other.src, len(own.indptr) - 1)
+    degree = _union_degrees(own.indptr, own.src, indptr, index, prune == "both")
+    starts = offsets(degree)
+    return starts, *_union(own, indptr, index, order, other.support, other.weight, starts, prune == "both")
+
+
+@compiled
+def _union_degrees(indptr: Longs, src: Ints, turned_indptr: Longs, turned_src: Ints, both: bool) -> Longs:
+    degree = np.zeros(len(indptr) - 1, np.int64)
+    for row in range(len(degree)):
+        one, other = indptr[row], turned_indptr[row]
+        one_end, other_end = indptr[row + 1], turned_indptr[row + 1]
+        shared = 0
+        while one < one_end and other < other_end:
+            if src[one] == turned_src[other]:
+                shared += 1
+                one += 1
+                other += 1
+            elif src[one] < turned_src[other]:
+                one += 1
+            else:
+                other += 1
+        every = (indptr[row + 1] - indptr[row]) + (turned_indptr[row + 1] - turned_indptr[row]) - shared
+        degree[row] = shared if both else every
+    return degree
+
+
+@compiled
+def _union(
+    own: InEdges,
+    indptr: Longs,
+    index: Ints,
+    order: Longs,
+    other_support: Ints,
+    other_weight: Floats,
+    starts: Longs,
+    both: bool,
+) -> tuple[Ints, Ints, Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    total = starts[-1]
+    columns, support, weight = np.empty(total, np.int32), np.empty(total, np.int32), np.empty(total, np.float32)
+    at_row, at_column = np.zeros(total, np.bool_), np.zeros(total, np.bool_)
+    own_indptr, own_src, own_support, own_weight = own.indptr, own.src, own.support, own.weight
+    for row in range(len(starts) - 1):
+        one, other, to = own_indptr[row], indptr[row], starts[row]
+        one_end, other_end = own_indptr[row + 1], indptr[row + 1]
+        while one < one_end or other < other_end:
+            mine = one < one_end and (other == other_end or own_src[one] <= index[other])
+            theirs = other < other_end and (one == one_end or index[other] <= own_src[one])
+            if (mine and theirs) or not both:
+                columns[to] = own_src[one] if mine else index[other]
+                support[to] = own_support[one] if mine else other_support[order[other]]
+                weight[to] = own_weight[one] if mine else other_weight[order[other]]
+                at_row[to], at_column[to] = mine, theirs
+                to += 1
+            one += mine
+            other += theirs
+    return columns, support, weight, at_row, at_column

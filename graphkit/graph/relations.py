@@ -1,4 +1,4 @@
-"""Which pairs of item types the graph joins, and what they are called."""
+"""Which relations the graph has, and what they are called."""
 
 from __future__ import annotations
 
@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from itertools import combinations_with_replacement
 
 from graphkit.errors import ConfigError, did_you_mean
-from graphkit.graph.store import Relation
+from graphkit.graph.store import CO_LISTENING, LISTENING, USER_NODE, Relation
 
 
-def relation_name(relation: Relation) -> str:
-    """As people and the configuration write it: ``audiobook-podcast``."""
-    return "-".join(relation)
+def kept_relations(
+    types: Sequence[str], exclude: Sequence[str], kinds: Sequence[str] = (CO_LISTENING,)
+) -> list[Relation]:
+    """The relations of each of ``kinds`` among ``types``, but the ones named in ``exclude``.
 
-
-def kept_relations(types: Sequence[str], exclude: Sequence[str]) -> list[Relation]:
-    """Every unordered pair of ``types`` (a type with itself too) but the ones named in ``exclude``.
-
-    The types of a pair stand in the order of ``types``; in ``exclude`` either order will do. Raises
-    ConfigError for a name that is no pair of types, and where nothing is left.
+    Co-listening and playlists join every unordered pair of types (a type with itself too), the types in the order
+    of ``types``; listening joins users to each type. In ``exclude`` either order will do. Raises ConfigError for a
+    name that is no relation, for an item type called ``user`` beside user nodes, and where nothing is left.
     """
-    relations = list(combinations_with_replacement(types, 2))
-    by_name = {relation_name((a, b)): (a, b) for a, b in relations}
-    either_order = by_name | {relation_name((b, a)): (a, b) for a, b in relations}
+    if LISTENING in kinds and USER_NODE in types:
+        raise ConfigError(
+            f"graph.kinds: an item type is called {USER_NODE!r}, as the nodes of users are",
+            fix="rename the item type in the dataset card, or leave 'listening' out of graph.kinds",
+        )
+    relations = [relation for kind in dict.fromkeys(kinds) for relation in _of_kind(kind, types)]
+    by_name = {relation.name: relation for relation in relations}
+    either_order = by_name | {relation.reverse.name: relation for relation in relations}
     for name in exclude:
         if name not in either_order:
             raise ConfigError(
@@ -37,3 +40,9 @@ def kept_relations(types: Sequence[str], exclude: Sequence[str]) -> list[Relatio
             fix="exclude fewer relations",
         )
     return kept
+
+
+def _of_kind(kind: str, types: Sequence[str]) -> list[Relation]:
+    if kind == LISTENING:
+        return [Relation(USER_NODE, LISTENING, item_type) for item_type in types]
+    return [Relation(a, kind, b) for a, b in combinations_with_replacement(types, 2)]

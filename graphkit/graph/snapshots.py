@@ -1,129 +1,159 @@
-"""Who listened to what, as of a moment: the rows a graph snapshot is made from."""
+"""One snapshot of the graph, from its window of the log to its files, one relation at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
+from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.errors import DataError
-from graphkit.graph.store import FIT, SERVE
-from graphkit.graph.ties import tie_order
+from graphkit.graph.edges import EdgeCounter, Edges, directed
+from graphkit.graph.incidence import Incidence, first_of_list, offsets, turned
+from graphkit.graph.listening import Listening, gather
+from graphkit.graph.memory import MemoryLimit
+from graphkit.graph.occurrences import Occurrences
+from graphkit.graph.playlists import read_playlists
+from graphkit.graph.signals import check_row_rules
+from graphkit.graph.store import CO_LISTENING, LISTENING, PLAYLIST, USER_NODE, Relation, edge_table, save_csc
+from graphkit.graph.update import Base, StateWriter
+from graphkit.graph.windows import Window, check_window
+from graphkit.parallel import thread_count
+from graphkit.parquet import GrowingTable
 
-#: Item types as small integers, in the order of the dataset's types.
-TYPE_CODE = "type_code"
+
+@dataclass
+class Written:
+    """What a snapshot holds, and what making it left out."""
+
+    window: Window
+    users: int = 0
+    users_capped: int = 0
+    pairs: int = 0
+    pairs_cut: int = 0
+    rows_too_short: int = 0
+    pairs_counted: int = 0
+    edges: dict[Relation, int] = field(default_factory=dict)
+    isolated_nodes: dict[str, int] = field(default_factory=dict)
+
+    def warnings(self, name: str) -> list[str]:
+        empty = [relation.name for relation, count in self.edges.items() if not count]
+        return [f"the relation {relation} has no edges in the {name!r} graph" for relation in empty]
 
 
 @dataclass(frozen=True)
-class Window:
-    """The half-open period ``[start, end)`` of a snapshot; None: no bound."""
+class SnapshotWriter:
+    """Counts the edges of a window and writes them under each of ``names`` (more than one: equal windows)."""
 
-    start: datetime | None = None
-    end: datetime | None = None
+    folder: Path
+    dataset: Dataset
+    config: Config
+    limit: MemoryLimit
+    names: Sequence[str]
+    window: Window
+    base: Base | None = None
 
-    def __str__(self) -> str:
-        start, end = (time.isoformat() if time else "any time" for time in (self.start, self.end))
-        return f"from {start} to before {end}"
+    def write(self, relations: Sequence[Relation]) -> Written:
+        """Write every relation; raises DataError for an empty window, or a relation without edges."""
+        listening = self._read_listening()
+        check_window(self.dataset, self.names[0], self.window, listening.users, listening.pairs)
+        found = Written(self.window, listening.users, listening.users_capped, listening.pairs, listening.pairs_cut)
+        found.rows_too_short = self._rows_too_short()
+        touched = {t: np.zeros(size, np.bool_) for t, size in self.dataset.meta.num_items.items()}
+        counters = {CO_LISTENING: self._counter(listening)}
+        if any(relation.kind == PLAYLIST for relation in relations):
+            seed = self.config.run.seed
+            counters[PLAYLIST] = self._counter(read_playlists(self.dataset, self.config.graph, seed))
+        for relation in relations:
+            if relation.kind == LISTENING:
+                edges = listened(listening.by_type[relation.dst])
+            else:
+                edges = counters[relation.kind].edges(relation)
+                found.pairs_counted += counters[relation.kind].raw_pairs(relation)
+            found.edges[relation] = edges.count(relation.same_type)
+            self._write(relation, edges, touched)
+        self._refuse_empty(found)
+        if any(relation.kind == LISTENING for relation in relations):
+            touched[USER_NODE] = np.arange(self.dataset.meta.num_users) < listening.users
+        found.isolated_nodes = {t: int((~seen).sum()) for t, seen in touched.items()}
+        return found
 
-    def filter(self) -> pl.Expr:
-        """True for the rows inside."""
-        time, inside = pl.col(schemas.TIMESTAMP), pl.lit(True)
-        if self.end is not None:
-            inside = inside & (time < self.end)
-        return inside & (time >= self.start) if self.start is not None else inside
+    def _read_listening(self) -> Listening:
+        settings, meta = self.config.graph, self.dataset.meta
+        has_seconds = settings.min_seconds == 0 or self._has_seconds()
+        check_row_rules(settings, self.window.end is not None or self._has_times(), has_seconds)
+        older = self.base.occurrences(self.names[0]) if self.base else None
+        chunks = Occurrences(self.dataset, self.window, settings, older).chunks(self.limit)
+        seed = self.config.run.seed
+        if not settings.incremental:
+            return gather(chunks, meta.num_users, meta.num_items, settings, seed)
+        with StateWriter(self.folder, self.names) as state:
+            return gather(chunks, meta.num_users, meta.num_items, settings, seed, state.append)
 
-
-@dataclass(frozen=True)
-class CappedPairs:
-    """Distinct (user, item) pairs after the cap, and what the cap took."""
-
-    pairs: pl.DataFrame  # user u32, type_code u32, item u32
-    users_capped: int
-    pairs_cut: int
-
-
-def snapshot_windows(dataset: Dataset, window_days: int | None) -> dict[str, Window]:
-    """The window of each snapshot: ``fit`` ends where the label period starts, ``serve`` at the cut-off.
-
-    Without timestamps both are unbounded, and so equal.
-    """
-    ends = {FIT: dataset.meta.label_start, SERVE: dataset.meta.cutoff}
-    return {name: _window(end, window_days) for name, end in ends.items()}
-
-
-def _window(end: datetime | None, days: int | None) -> Window:
-    bounded = end is not None and days is not None
-    return Window(end - timedelta(days=days) if bounded else None, end)  # type: ignore[operator, arg-type]
-
-
-def read_pairs(dataset: Dataset, snapshot: str, window: Window) -> pl.DataFrame:
-    """Distinct strong train (user, item) pairs of a window, each with its latest ``timestamp``.
-
-    Columns ``user`` u32, ``type_code`` u32, ``item`` u32, ``timestamp``. Raises DataError where the window
-    holds no row, or rows of one user only.
-    """
-    types = pl.Enum(dataset.meta.types)
-    strong = dataset.interactions(schemas.TRAIN, dataset.meta.strong)
-    pairs = (
-        strong.filter(window.filter())
-        .with_columns(pl.col(schemas.ITEM_TYPE).cast(types).to_physical().cast(pl.UInt32).alias(TYPE_CODE))
-        .group_by(schemas.USER, TYPE_CODE, schemas.ITEM)
-        .agg(pl.col(schemas.TIMESTAMP).max())
-        .sort(schemas.USER, TYPE_CODE, schemas.ITEM)
-        .collect()
-    )
-    _check_not_empty(pairs, strong, snapshot, window)
-    if pairs[schemas.USER].n_unique() < 2:
-        raise DataError(
-            f"only one user has train interactions in the {snapshot!r} window",
-            where=str(dataset.batch.folder),
-            expected="at least two users: items are joined by the users who share them",
-            found=f"{pairs.height} items of one user, {window}",
-            fix="import the logs of more users, or widen graph.window_days",
+    def _counter(self, listening: Listening) -> EdgeCounter:
+        threads = thread_count(self.config.run.threads)
+        return EdgeCounter(
+            listening.by_type, listening.total, self.config.graph, self.config.run.seed, threads, self.limit
         )
-    return pairs
 
+    def _write(self, relation: Relation, edges: Edges, touched: dict[str, npt.NDArray[np.bool_]]) -> None:
+        name, *copies = self.names
+        with GrowingTable(self.folder / edge_table(name, relation)) as table:
+            for frame in edges.table(relation.same_type):
+                table.append(frame)
+        num_dst = self.dataset.meta.num_items[relation.dst]
+        for direction, csc in directed(relation, edges, num_dst):
+            for snapshot in self.names:
+                save_csc(self.folder, snapshot, direction, csc)
+            if direction.dst in touched:
+                touched[direction.dst] |= np.diff(csc.indptr) > 0
+        for snapshot in copies:
+            path = self.folder / edge_table(snapshot, relation)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((self.folder / edge_table(name, relation)).read_bytes())
 
-def _check_not_empty(pairs: pl.DataFrame, strong: pl.LazyFrame, snapshot: str, window: Window) -> None:
-    if pairs.height:
-        return
-    time = pl.col(schemas.TIMESTAMP)
-    first, last, rows = strong.select(time.min(), time.max().alias("last"), pl.len()).collect().row(0)
-    if not rows:
+    def _refuse_empty(self, found: Written) -> None:
+        # Playlists hold what people put there: which types meet is no choice of the configuration.
+        empty = [r.name for r, count in found.edges.items() if not count and r.kind != PLAYLIST]
+        settings = self.config.graph
+        if not empty or (settings.empty_relations == "keep" and any(found.edges.values())):
+            return
         raise DataError(
-            "the dataset has no strong train interactions",
-            expected="rows whose signal the dataset calls strong, before the test period",
-            fix="name the strong signals in the dataset card, or move split.cutoff later",
+            f"the {self.names[0]!r} graph has no edges of the relation {' and '.join(empty)}",
+            where=str(self.dataset.batch.folder),
+            expected=f"at least one pair of items with {settings.min_support} users in common, {self.window}",
+            found=f"{found.pairs} (user, item) pairs of {found.users} users",
+            fix="lower graph.min_support, widen graph.window_days (none: all of train), or leave the relation out: "
+            f"--set graph.exclude_relations=[{','.join(empty)}], or keep it: --set graph.empty_relations=keep",
         )
-    raise DataError(
-        f"the window of the {snapshot!r} graph holds no strong train interactions",
-        expected=f"interactions {window}",
-        found=f"{rows} interactions from {first.isoformat()} to {last.isoformat()}",
-        fix="set graph.window_days to none or to more days"
-        + (", or split.label_days to fewer" if snapshot == FIT else ""),
-    )
+
+    def _rows_too_short(self) -> int:
+        if self.config.graph.min_seconds == 0:
+            return 0
+        long_enough = pl.col(schemas.SECONDS) >= self.config.graph.min_seconds
+        return self._count(self.window.filter() & ~long_enough.fill_null(False))
+
+    def _has_seconds(self) -> bool:
+        return self._count(pl.col(schemas.SECONDS).is_not_null()) > 0
+
+    def _has_times(self) -> bool:
+        return self._count(pl.col(schemas.TIMESTAMP).is_not_null()) > 0
+
+    def _count(self, rows: pl.Expr) -> int:
+        strong = self.dataset.interactions(schemas.TRAIN, self.dataset.meta.strong)
+        return int(strong.select(rows.sum()).collect(engine="streaming").item())
 
 
-def cap_users(pairs: pl.DataFrame, max_items: int, seed: int) -> CappedPairs:
-    """Keep each user's ``max_items`` most recent items; equal (or no) times in a seeded random order.
-
-    A user with n items makes n²/2 pairs, so a few hoarders would otherwise be most of the work.
-    """
-    size = pl.len().over(schemas.USER)
-    crowded = pairs.filter(size > max_items)
-    columns = [schemas.USER, TYPE_CODE, schemas.ITEM]
-    if crowded.is_empty():
-        return CappedPairs(pairs.select(columns), 0, 0)
-    user, code, item = (crowded[name].to_numpy().astype(np.int64) for name in columns)
-    tie = tie_order((user << 38) ^ (code << 32) ^ item, seed)
-    kept = (
-        crowded.with_columns(pl.Series("tie", tie))
-        .sort(schemas.USER, schemas.TIMESTAMP, "tie", descending=[False, True, False], nulls_last=True)
-        .filter(pl.int_range(pl.len()).over(schemas.USER) < max_items)
-    )
-    merged = pl.concat([pairs.filter(size <= max_items).select(columns), kept.select(columns)]).sort(columns)
-    return CappedPairs(merged, crowded[schemas.USER].n_unique(), crowded.height - kept.height)
+def listened(pairs: Incidence) -> Edges:
+    """The edges from users to the items they listened to (the tripartite graph, paper 5.1.3)."""
+    indptr, index, order = turned(pairs.by_item.indptr, pairs.by_item.ids, pairs.num_owners)
+    first = first_of_list(indptr, index)  # under a gap limit a pair stands several times
+    weight = pairs.by_item.weight[order] if len(pairs.by_item.weight) else np.ones(len(index), np.float32)
+    ones, both = np.ones(int(first.sum()), np.int32), np.ones(int(first.sum()), np.bool_)
+    return Edges(offsets(first)[indptr], index[first], ones, weight[first], both, both)

@@ -41,8 +41,8 @@ def sample_blocks(
     dst = dict(seeds)
     for fan_out in reversed(fan_outs):
         sampled = {
-            (s, d): sample_in_edges(edges, dst[d], fan_out, generator, excluded.get((s, d)))
-            for (s, d), edges in graph.relations.items()
+            relation: sample_in_edges(edges, dst[relation.dst], fan_out, generator, excluded.get(relation))
+            for relation, edges in graph.relations.items()
         }
         block = _block(graph, dst, sampled)
         blocks.insert(0, block)
@@ -88,13 +88,13 @@ def _block(graph: GraphTensors, dst: Mapping[str, Tensor], sampled: Mapping[Rela
     src_nodes, place = {}, {}
     for node_type, num_nodes in graph.num_nodes.items():
         touched = torch.zeros(num_nodes, dtype=torch.bool, device=graph.device)
-        for (src, _), edges in sampled.items():
-            if src == node_type:
+        for relation, edges in sampled.items():
+            if relation.src == node_type:
                 touched[edges.indices.long()] = True
         touched[dst[node_type]] = False
         src_nodes[node_type] = torch.cat([dst[node_type], torch.nonzero(touched).flatten()])
         place[node_type] = places(src_nodes[node_type], num_nodes)
-    relations = {(s, d): InEdges(e.indptr, place[s][e.indices.long()]) for (s, d), e in sampled.items()}
+    relations = {r: InEdges(edges.indptr, place[r.src][edges.indices.long()]) for r, edges in sampled.items()}
     return Block(src_nodes, {t: len(nodes) for t, nodes in dst.items()}, relations)
 
 

@@ -111,7 +111,7 @@ class Fit:
             total, count = total + value * size, count + size
         state.links += count
         state.seconds += time.perf_counter() - started
-        return total / count, {"-".join(relation): len(of_it) for relation, of_it in drawn.items()}
+        return total / count, {relation.name: len(of_it) for relation, of_it in drawn.items()}
 
     def _not_finite(self, epoch: int, batch: int, value: float) -> GraphkitError:
         return GraphkitError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from graphkit.errors import ArtefactError
-from graphkit.graph.store import CoListeningGraph, Relation
+from graphkit.graph.store import LISTENING, USER_NODE, CoListeningGraph, Relation
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,59 @@ class GraphTensors:
         return tuple(self.num_nodes)
 
     @property
-    def feature_dim(self) -> int:
-        return int(next(iter(self.features.values())).shape[1])
+    def item_types(self) -> tuple[str, ...]:
+        """The types of the catalogue: all but the users of the tripartite graph."""
+        with_users = any(relation.kind == LISTENING for relation in self.relations)
+        return tuple(t for t in self.types if not (with_users and t == USER_NODE))
 
     @property
-    def num_edges(self) -> int:
-        return sum(len(edges.indices) for edges in self.relations.values())
+    def feature_dim(self) -> int:
+        return int(next(iter(self.features.values())).shape[1])
 
     @property
     def device(self) -> torch.device:
         return next(iter(self.features.values())).device
 
+    def keys(self, relation: Relation) -> Tensor:
+        """A number per edge, ascending, equal for equal ends: int64 [num_edges]."""
+        edges = self.relations[relation]
+        return self._key(relation, edges.indices, edges.destinations())
+
+    def find(self, relation: Relation, src: Tensor, dst: Tensor) -> Tensor:
+        """Where the edges ``src`` → ``dst`` stand among the relation's; -1 where there is none: int64 [n]."""
+        keys, wanted = self.keys(relation), self._key(relation, src, dst)
+        if not len(keys):
+            return torch.full_like(wanted, -1)
+        position = torch.searchsorted(keys, wanted).clamp_max(len(keys) - 1)
+        return torch.where(keys[position] == wanted, position, -1)
+
+    @cached_property
+    def neighbours(self) -> dict[tuple[str, str], InEdges]:
+        """By (neighbour type, type): the nodes that an edge of any kind, in either direction, joins to a node."""
+        pairs = dict.fromkeys(ends for r in self.relations for ends in ((r.src, r.dst), (r.dst, r.src)))
+        return {ends: self._joined(*ends) for ends in pairs}
+
+    def _joined(self, src: str, dst: str) -> InEdges:
+        there = [r for r in self.relations if (r.src, r.dst) == (src, dst)]
+        back = [r.reverse for r in self.relations if (r.dst, r.src) == (src, dst)]
+        turned = [self.relations[r.reverse] for r in back]
+        back_keys = [self._key(r, e.destinations(), e.indices) for r, e in zip(back, turned, strict=True)]
+        keys = torch.unique(torch.cat([*map(self.keys, there), *back_keys]))
+        for relation in there:
+            if len(self.relations[relation].indices) == len(keys):  # then it holds all of them
+                return self.relations[relation]
+        starts = torch.arange(self.num_nodes[dst] + 1, device=self.device) * self.num_nodes[src]
+        return InEdges(torch.searchsorted(keys, starts), (keys % max(self.num_nodes[src], 1)).int())
+
+    def _key(self, relation: Relation, src: Tensor, dst: Tensor) -> Tensor:
+        return dst.long() * self.num_nodes[relation.src] + src
+
 
 def to_tensors(graph: CoListeningGraph, device: torch.device) -> GraphTensors:
-    """Copy a snapshot to ``device``; raises ArtefactError where text vectors are not finite."""
+    """Copy a snapshot to ``device``; nodes of a type without text vectors (users) get zeros.
+
+    Raises ArtefactError where text vectors are not finite.
+    """
     for node_type, vectors in graph.features.items():
         if not np.isfinite(vectors).all():
             row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
@@ -82,5 +122,7 @@ def to_tensors(graph: CoListeningGraph, device: torch.device) -> GraphTensors:
         relation: InEdges(torch.from_numpy(csc.indptr).to(device), torch.from_numpy(csc.indices).to(device))
         for relation, csc in graph.relations.items()
     }
-    features = {t: torch.from_numpy(graph.features[t]).to(device) for t in graph.types}
-    return GraphTensors(graph.num_nodes, relations, features)
+    features = {t: torch.from_numpy(vectors).to(device) for t, vectors in graph.features.items()}
+    nothing = torch.zeros(1, next(iter(features.values())).shape[1], device=device)
+    every = {t: features.get(t, nothing.expand(n, -1)) for t, n in graph.num_nodes.items()}  # one row in memory
+    return GraphTensors(graph.num_nodes, relations, every)

@@ -30,8 +30,8 @@ def embed_graph(
         layer = cast(HeteroSageLayer, module)
         out = {t: _in_blocks(partial(layer.transform, t), h[t], block_nodes) for t in graph.types}
         for relation, edges in graph.relations.items():
-            messages = _in_blocks(partial(layer.message, relation), h[relation[0]], block_nodes)
-            _add_pooled(out[relation[1]], messages, edges, max_pool, block_nodes)
+            messages = _in_blocks(partial(layer.message, relation), h[relation.src], block_nodes)
+            _add_pooled(out[relation.dst], messages, edges, max_pool, block_nodes)
         h = {t: _in_blocks(partial(model.activate, k), rows, block_nodes) for t, rows in out.items()}
     return h
 

@@ -2,93 +2,103 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from graphkit.errors import ArtefactError
 from graphkit.graph.store import Relation
 from graphkit.hgnn.graph_tensors import GraphTensors
 
 
+class Places(NamedTuple):
+    """Where links stand among the in-edges of a directed relation; -1 for a link that has no edge there."""
+
+    relation: Relation
+    position: Tensor  # int64 [num_links]
+
+
 @dataclass(frozen=True)
 class Links:
-    """Undirected edges of one relation (source type, destination type), each once.
+    """Undirected edges of one relation (source type, kind, destination type), each once.
 
-    ``forward`` is where src → dst stands among the in-edges of the relation, ``reverse`` where dst → src
-    stands among those of the relation turned round: the two edges that message passing must not use while
-    the link is a training target.
+    ``edges`` are the directed edges that message passing must not use while the link is a training target:
+    first src → dst, then dst → src (pruned by destination, one of them may be absent), then the edges of other
+    kinds that join the same two nodes either way, because they would give the target away.
     """
 
     src: Tensor  # int64 [num_links]
     dst: Tensor  # int64 [num_links]
-    forward: Tensor  # int64 [num_links]
-    reverse: Tensor  # int64 [num_links]
+    edges: tuple[Places, ...]
 
     def __len__(self) -> int:
         return len(self.src)
 
     def take(self, chosen: Tensor) -> Links:
         """The links at positions ``chosen``, in that order."""
-        return Links(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        edges = tuple(Places(relation, position[chosen]) for relation, position in self.edges)
+        return Links(self.src[chosen], self.dst[chosen], edges)
 
 
 LinkSets = dict[Relation, Links]
 
 
 def find_links(graph: GraphTensors) -> LinkSets:
-    """All links, by unordered relation (source type not after destination type); self-loops are none.
-
-    Raises ArtefactError where an edge has no reverse.
-    """
-    order = {node_type: i for i, node_type in enumerate(graph.types)}
-    unordered = [(src, dst) for src, dst in graph.relations if order[src] <= order[dst]]
-    return {relation: _links(graph, relation) for relation in unordered}
+    """All links, by undirected relation (in the direction that the graph names first); self-loops are none."""
+    undirected: dict[Relation, None] = {}
+    for relation in graph.relations:
+        if relation.reverse not in undirected:
+            undirected[relation] = None
+    return {relation: _links(graph, relation) for relation in undirected}
 
 
 def without(graph: GraphTensors, links: LinkSets) -> GraphTensors:
-    """The graph less ``links``, in both directions."""
+    """The graph less ``links``: in both directions, and whatever else joins the same two nodes."""
     kept = {r: ~mask for r, mask in exclusion(graph, links).items()}
     relations = {r: edges.keep(kept[r]) if r in kept else edges for r, edges in graph.relations.items()}
     return replace(graph, relations=relations)
 
 
 def exclusion(graph: GraphTensors, links: LinkSets) -> dict[Relation, Tensor]:
-    """Masks (bool [num_edges] per directed relation) of the edges that ``links`` and their reverses are."""
+    """Masks (bool [num_edges] per directed relation) of the edges that would give ``links`` away."""
     masks: dict[Relation, Tensor] = {}
-    for (src, dst), chosen in links.items():
-        for relation, position in (((src, dst), chosen.forward), ((dst, src), chosen.reverse)):
+    for chosen in links.values():
+        for relation, position in chosen.edges:
             if relation not in masks:
                 num_edges = len(graph.relations[relation].indices)
                 masks[relation] = torch.zeros(num_edges, dtype=torch.bool, device=graph.device)
-            masks[relation][position] = True
+            masks[relation][position[position >= 0]] = True
     return masks
 
 
 def _links(graph: GraphTensors, relation: Relation) -> Links:
-    src_type, dst_type = relation
-    edges, turned = graph.relations[relation], graph.relations.get((dst_type, src_type))
-    if turned is None:
-        raise _asymmetric(relation)
+    src, dst = _ends(graph, relation)
+    return Links(src, dst, tuple(_edges_between(graph, relation, src, dst)))
+
+
+def _ends(graph: GraphTensors, relation: Relation) -> tuple[Tensor, Tensor]:
+    """Both ends of each link: those with the edge src → dst by (dst, src), then those without."""
+    edges = graph.relations[relation]
     src, dst = edges.indices.long(), edges.destinations()
-    forward = torch.arange(len(src), device=src.device)
-    if src_type == dst_type:
-        forward = forward[src < dst]
-        src, dst = src[forward], dst[forward]
-    # In-edges are sorted by destination, then source: so are these keys.
-    num_dst = graph.num_nodes[dst_type]
-    keys = turned.destinations() * num_dst + turned.indices
-    wanted = src * num_dst + dst
-    reverse = torch.searchsorted(keys, wanted).clamp_max(max(len(keys) - 1, 0))
-    if len(wanted) and (len(keys) == 0 or bool((keys[reverse] != wanted).any())):
-        raise _asymmetric(relation)
-    return Links(src, dst, forward, reverse)
+    if relation.same_type:
+        src, dst = src[src < dst], dst[src < dst]
+    turned = graph.relations.get(relation.reverse)
+    if turned is None:
+        return src, dst
+    back_src, back_dst = turned.destinations(), turned.indices.long()
+    alone = graph.find(relation, back_src, back_dst) < 0
+    if relation.same_type:
+        alone &= back_src < back_dst
+    return torch.cat([src, back_src[alone]]), torch.cat([dst, back_dst[alone]])
 
 
-def _asymmetric(relation: Relation) -> ArtefactError:
-    return ArtefactError(
-        f"the graph's relation {'-'.join(relation)} has an edge without its reverse",
-        expected="every edge in both directions",
-        fix="run `graphkit build-graph` again",
-    )
+def _edges_between(graph: GraphTensors, relation: Relation, src: Tensor, dst: Tensor) -> Iterator[Places]:
+    """The edges between ``src`` and ``dst`` (nodes of the relation's types), those of its own kind first."""
+    ends = (relation.src, relation.dst)
+    for other in sorted(graph.relations, key=lambda way: way.kind != relation.kind):
+        if (other.src, other.dst) == ends:
+            yield Places(other, graph.find(other, src, dst))
+        if (other.dst, other.src) == ends:
+            yield Places(other, graph.find(other, dst, src))

@@ -18,9 +18,9 @@ from graphkit.hgnn.neighbours import MaxPool
 class ModelShape(BaseModel):
     """What a model is built from; travels with its weights.
 
-    ``dims`` are the widths of the text vectors, the hidden layers and the embedding. ``relations`` are
-    (source type, destination type). ``final_activation`` applies ReLU after the last layer too, as equation 3
-    has it, which keeps embeddings in the positive orthant.
+    ``dims`` are the widths of the text vectors, the hidden layers and the embedding. ``relations`` are directed:
+    both directions of what joins two types. ``final_activation`` applies ReLU after the last layer too, as
+    equation 3 has it, which keeps embeddings in the positive orthant.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,8 +56,9 @@ class HeteroSageLayer(nn.Module):
     def forward(self, h: Mapping[str, Tensor], block: Block, max_pool: MaxPool) -> dict[str, Tensor]:
         """W_c h_c + sum_r max ReLU(W_r h_c' + b) for the block's destinations: [num_dst, out_dim] per type."""
         out = {t: self.transform(t, h[t][:num_dst]) for t, num_dst in block.num_dst.items()}
-        for (src, dst), edges in block.relations.items():
-            out[dst] = out[dst] + max_pool(self.message((src, dst), h[src]), edges)
+        for relation, edges in block.relations.items():
+            pooled = max_pool(self.message(relation, h[relation.src]), edges)
+            out[relation.dst] = out[relation.dst] + pooled
         return out
 
 
@@ -89,6 +90,6 @@ class HeteroSage(nn.Module):
         return h
 
 
-def _key(*types: str) -> str:
+def _key(*parts: str) -> str:
     """A module name for a type or relation: module names allow no dot, and no name a dict's method has."""
-    return "@" + ">".join(quote(t, safe="").replace(".", "%2E") for t in types)
+    return "@" + ">".join(quote(part, safe="").replace(".", "%2E") for part in parts)

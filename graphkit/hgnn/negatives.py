@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,25 +14,37 @@ from graphkit.hgnn.graph_tensors import GraphTensors
 Pools = dict[str, Tensor]
 
 
-def draw_pools(num_nodes: Mapping[str, int], count: int, whole_catalogue: bool, generator: torch.Generator) -> Pools:
-    """Node ids a batch's anchors share as negatives, uniform and without replacement, by type.
+def type_groups(graph: GraphTensors, whole_catalogue: bool) -> list[tuple[str, ...]]:
+    """The types that are drawn from together: a positive's negatives are of its group.
 
-    ``whole_catalogue``: ``count`` nodes of the catalogue, whatever their type (equation 4's n ~ C). Else
-    ``count`` of every type, for anchors whose positive is of that type. Never more than there are.
+    ``whole_catalogue``: the items, whatever their type (equation 4's n ~ C), and users apart. Else every type
+    by itself.
     """
     if not whole_catalogue:
-        return {t: _draw(n, min(count, n), generator) for t, n in num_nodes.items()}
-    total = sum(num_nodes.values())
-    drawn, pools, offset = _draw(total, min(count, total), generator), {}, 0
-    for node_type, n in num_nodes.items():
-        pools[node_type] = drawn[(drawn >= offset) & (drawn < offset + n)] - offset
-        offset += n
+        return [(t,) for t in graph.types]
+    return [graph.item_types, *((t,) for t in graph.types if t not in graph.item_types)]
+
+
+def draw_pools(
+    num_nodes: Mapping[str, int], groups: Sequence[tuple[str, ...]], count: int, generator: torch.Generator
+) -> Pools:
+    """Node ids a batch's anchors share as negatives, by type: ``count`` of each group, or all there are.
+
+    Uniform over a group's nodes and without replacement.
+    """
+    pools = {}
+    for group in groups:
+        drawn, offset = _draw(sum(num_nodes[t] for t in group), count, generator), 0
+        for node_type in group:
+            n = num_nodes[node_type]
+            pools[node_type] = drawn[(drawn >= offset) & (drawn < offset + n)] - offset
+            offset += n
     return pools
 
 
 @dataclass(frozen=True)
 class Rejection:
-    """Whether a pool's node is no negative of an anchor: a neighbour of it in the graph, or itself."""
+    """Whether a pool's node is no negative of an anchor: joined to it by an edge of any kind, or itself."""
 
     graph: GraphTensors
     pools: Pools
@@ -50,7 +62,7 @@ class Rejection:
         return hit[row]
 
     def _mark_neighbours(self, hit: Tensor, place: Tensor, anchor_type: str, pool_type: str) -> None:
-        edges = self.graph.relations.get((anchor_type, pool_type))
+        edges = self.graph.neighbours.get((anchor_type, pool_type))
         if edges is None:
             return
         column, neighbour = edges.of(self.pools[pool_type])

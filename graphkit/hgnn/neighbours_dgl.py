@@ -1,4 +1,4 @@
-"""The DGL neighbour back end: fused CPU kernels over message-flow blocks. Nothing else imports dgl."""
+"""The DGL neighbour back end: fused CPU kernels over message-flow blocks. Nothing else imports dgl by itself."""
 
 from __future__ import annotations
 

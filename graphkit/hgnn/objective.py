@@ -15,7 +15,7 @@ from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.links import LinkSets, exclusion
 from graphkit.hgnn.losses import margin_loss, softmax_loss
 from graphkit.hgnn.model import HeteroSage
-from graphkit.hgnn.negatives import Pools, Rejection, draw_pools
+from graphkit.hgnn.negatives import Pools, Rejection, draw_pools, type_groups
 from graphkit.hgnn.neighbours import MaxPool
 
 
@@ -37,9 +37,8 @@ class Objective:
     config: HgnnSection
 
     def loss(self, model: HeteroSage, batch: LinkSets, generator: torch.Generator) -> Tensor:
-        """Mean loss of a batch's links, which (and whose reverses) message passing does not see: scalar."""
-        whole_catalogue = self.config.negative_types == "catalogue"
-        pools = draw_pools(self.graph.num_nodes, self.config.negatives, whole_catalogue, generator)
+        """Mean loss of a batch's links, of which message passing sees no edge of any kind: scalar."""
+        pools = draw_pools(self.graph.num_nodes, self._groups, self.config.negatives, generator)
         seeds = self._seeds(batch, pools)
         hidden = exclusion(self.graph, batch)
         blocks = sample_blocks(self.graph, seeds, self.config.fan_outs, generator, hidden)
@@ -51,18 +50,22 @@ class Objective:
         losses = [self._pair_losses(pairs, rows, pools, rejection) for pairs in both_ways(batch)]
         return torch.cat(losses).mean()
 
+    @property
+    def _groups(self) -> list[tuple[str, ...]]:
+        return type_groups(self.graph, self.config.negative_types == "catalogue")
+
     def _seeds(self, batch: LinkSets, pools: Pools) -> dict[str, Tensor]:
         """Every node whose embedding the loss needs, once, ascending: ids per type."""
         wanted = {t: [pool] for t, pool in pools.items()}
-        for (src, dst), links in batch.items():
-            wanted[src].append(links.src)
-            wanted[dst].append(links.dst)
+        for relation, links in batch.items():
+            wanted[relation.src].append(links.src)
+            wanted[relation.dst].append(links.dst)
         return {t: torch.unique(torch.cat(nodes)) for t, nodes in wanted.items()}
 
     def _pair_losses(self, pairs: Pairs, rows: dict[str, _Rows], pools: Pools, rejection: Rejection) -> Tensor:
         anchor = rows[pairs.anchor_type].of(pairs.anchors)  # [n, dim]
         positive = (anchor * rows[pairs.positive_type].of(pairs.positives)).sum(dim=1)
-        types = tuple(pools) if self.config.negative_types == "catalogue" else (pairs.positive_type,)
+        types = next(group for group in self._groups if pairs.positive_type in group)
         negative = anchor @ torch.cat([rows[t].of(pools[t]) for t in types]).T  # [n, pool size]
         rejected = torch.cat([rejection.mask(pairs.anchor_type, pairs.anchors, t) for t in types], dim=1)
         if self.config.loss == "margin":
@@ -83,6 +86,6 @@ class _Rows:
 
 def both_ways(batch: LinkSets) -> Iterator[Pairs]:
     """A batch's links as anchor and positive, from either end."""
-    for (src, dst), links in batch.items():
-        yield Pairs(src, links.src, dst, links.dst)
-        yield Pairs(dst, links.dst, src, links.src)
+    for relation, links in batch.items():
+        yield Pairs(relation.src, links.src, relation.dst, links.dst)
+        yield Pairs(relation.dst, links.dst, relation.src, links.src)

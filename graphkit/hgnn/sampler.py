@@ -9,6 +9,7 @@ from typing import Final
 import torch
 
 from graphkit.config.sections import HgnnSection
+from graphkit.graph.store import Relation
 from graphkit.hgnn.links import LinkSets
 
 #: No batch takes more than this share of a relation's links: they are hidden from message passing while they
@@ -16,7 +17,7 @@ from graphkit.hgnn.links import LinkSets
 MAX_HIDDEN_SHARE: Final = 0.1
 
 
-def draw_counts(available: dict[tuple[str, str], int], config: HgnnSection) -> dict[tuple[str, str], int]:
+def draw_counts(available: dict[Relation, int], config: HgnnSection) -> dict[Relation, int]:
     """How many links an epoch draws per relation, of how many there are.
 
     Balanced: as many of each as the smallest relation that has any, but at least ``min_edges_per_relation``
@@ -33,7 +34,7 @@ def draw_counts(available: dict[tuple[str, str], int], config: HgnnSection) -> d
     return {relation: max(1, round(count * share)) for relation, count in present.items()}
 
 
-def draw_epoch(links: LinkSets, counts: dict[tuple[str, str], int], generator: torch.Generator) -> LinkSets:
+def draw_epoch(links: LinkSets, counts: dict[Relation, int], generator: torch.Generator) -> LinkSets:
     """A uniform draw without replacement of ``counts`` links per relation, in random order."""
     drawn = {}
     for relation, count in counts.items():
@@ -42,7 +43,7 @@ def draw_epoch(links: LinkSets, counts: dict[tuple[str, str], int], generator: t
     return drawn
 
 
-def batches(drawn: LinkSets, available: dict[tuple[str, str], int], batch_size: int) -> Iterator[LinkSets]:
+def batches(drawn: LinkSets, available: dict[Relation, int], batch_size: int) -> Iterator[LinkSets]:
     """Cut an epoch's draw into batches of at most ``batch_size`` links, every relation mixed evenly into each."""
     number = num_batches({r: len(links) for r, links in drawn.items()}, available, batch_size)
     for i in range(number):
@@ -55,7 +56,7 @@ def batches(drawn: LinkSets, available: dict[tuple[str, str], int], batch_size: 
             yield batch
 
 
-def num_batches(counts: dict[tuple[str, str], int], available: dict[tuple[str, str], int], batch_size: int) -> int:
+def num_batches(counts: dict[Relation, int], available: dict[Relation, int], batch_size: int) -> int:
     """Batches of an epoch: by size, and enough of them to respect ``MAX_HIDDEN_SHARE``."""
     by_size = math.ceil(sum(counts.values()) / batch_size)
     by_share = (math.ceil(count / (MAX_HIDDEN_SHARE * available[r])) for r, count in counts.items())

@@ -25,10 +25,11 @@ TRAINING_FILE: Final = "training.json"
 
 
 def train_hgnn(workspace: Workspace, config: Config) -> Batch:
-    """Train on the graph's ``fit`` snapshot, then embed every catalogue item on ``fit`` and ``serve``.
+    """Train on the graph's ``fit`` snapshot, then embed every node on ``fit`` and ``serve``.
 
     Writes ``model.safetensors``, ``embeddings.safetensors`` (``fit/<type>``, ``serve/<type>``, float32
-    [num_items, out_dim], unit length, items without an edge from their text alone) and ``training.json``.
+    [num_nodes, out_dim], unit length, items without an edge from their text alone; users too, where the graph
+    has them) and ``training.json``.
     Raises DeviceError, InputError for a back end that is not there, DataError for a graph without edges.
     """
     graph_batch = workspace.upstream("hgnn")["graph"]

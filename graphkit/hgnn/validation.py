@@ -11,6 +11,8 @@ from torch import Tensor
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.links import LinkSets
 
+#: Scores computed at a time (256 MB), for at most so many anchors.
+_SCORES_AT_ONCE: Final = 2**26
 _ANCHORS_AT_ONCE: Final = 1024
 
 
@@ -25,25 +27,27 @@ def hold_out(links: LinkSets, share: float, at_most: int, generator: torch.Gener
 
 
 def link_mrr(embeddings: Mapping[str, Tensor], graph: GraphTensors, held: LinkSets) -> dict[str, float]:
-    """Mean reciprocal rank of held-out links per relation ("a-b"), from both ends, among all nodes of the type.
+    """Mean reciprocal rank of held-out links by relation name, from both ends, among all nodes of the type.
 
-    The anchor and its neighbours in ``graph`` (without the held-out links) are not ranked; of equal scores a
-    link gets the middle rank. A relation without held-out links is left out.
+    The anchor and the nodes that an edge of any kind joins to it in ``graph`` (which is without the held-out
+    links) are not ranked; of equal scores a link gets the middle rank. A relation without held-out links is left out.
     """
     mrr = {}
-    for (src, dst), links in held.items():
+    for relation, links in held.items():
         if len(links):
+            src, dst = relation.src, relation.dst
             there = _reciprocal_ranks(embeddings, graph, src, links.src, dst, links.dst)
             back = _reciprocal_ranks(embeddings, graph, dst, links.dst, src, links.src)
-            mrr[f"{src}-{dst}"] = float(torch.cat([there, back]).mean())
+            mrr[relation.name] = float(torch.cat([there, back]).mean())
     return mrr
 
 
 def _reciprocal_ranks(
     z: Mapping[str, Tensor], graph: GraphTensors, anchor_type: str, anchors: Tensor, target_type: str, targets: Tensor
 ) -> Tensor:
-    parts, known = [], graph.relations[target_type, anchor_type]
-    chunks = zip(torch.split(anchors, _ANCHORS_AT_ONCE), torch.split(targets, _ANCHORS_AT_ONCE), strict=True)
+    parts, known = [], graph.neighbours[target_type, anchor_type]
+    at_once = min(max(_SCORES_AT_ONCE // len(z[target_type]), 1), _ANCHORS_AT_ONCE)
+    chunks = zip(torch.split(anchors, at_once), torch.split(targets, at_once), strict=True)
     for anchor, target in chunks:
         scores = z[anchor_type][anchor] @ z[target_type].T  # [n, num_nodes]
         true = scores.gather(1, target[:, None])

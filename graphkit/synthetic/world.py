@@ -9,12 +9,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import polars as pl
-import pyarrow.parquet as pq
 
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
@@ -23,6 +21,7 @@ from graphkit.datasets.split import time_split
 from graphkit.datasets.statistics import measure_tables
 from graphkit.datasets.store import DatasetMeta, write_meta
 from graphkit.errors import ConfigError, did_you_mean
+from graphkit.parquet import GrowingTable
 from graphkit.progress import track
 from graphkit.synthetic.events import STREAM, draw_log, interactions_frame
 from graphkit.synthetic.items import Items, items_frame, make_items
@@ -139,8 +138,8 @@ def _write_blocks(
     counts = {"interactions": 0, "users": 0, "playlists": 0}
     split = pl.when(pl.col(schemas.TIMESTAMP) < cutoff).then(pl.lit(schemas.TRAIN)).otherwise(pl.lit(schemas.TEST))
     with ExitStack() as stack:
-        users = stack.enter_context(_Growing(work.path(schemas.USERS_FILE)))
-        playlists = stack.enter_context(_Growing(work.path(schemas.PLAYLISTS_FILE)))
+        users = stack.enter_context(GrowingTable(work.path(schemas.USERS_FILE)))
+        playlists = stack.enter_context(GrowingTable(work.path(schemas.PLAYLISTS_FILE)))
         for number in track(range(size.num_blocks), "sample world", size.num_blocks):
             block = make_block(size, catalogue, seed, number)
             rows = block.interactions.with_columns(split.alias(schemas.SPLIT))
@@ -151,24 +150,3 @@ def _write_blocks(
             for name, frame in (("interactions", rows), ("users", block.users), ("playlists", block.playlists)):
                 counts[name] += frame.height
     return counts
-
-
-class _Growing:
-    """A Parquet file that grows frame by frame."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> _Growing:
-        return self
-
-    def append(self, frame: pl.DataFrame) -> None:
-        table = frame.to_arrow()
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
-        self._writer.write_table(table)
-
-    def __exit__(self, *_: Any) -> None:
-        if self._writer is not None:
-            self._writer.close()

@@ -1,0 +1,318 @@
+"""Co-listening counts, one block of destination items at a time.
+
+A block is a pure function of two sparse matrices and the rules: each of its rows is counted completely (a dense
+accumulator over the source items, Gustavson 1978), so support, shrinkage and top-K apply at once, nothing partial
+leaves the block, and memory is that of the accumulator and of the edges that are kept.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from graphkit.compiled import compiled
+from graphkit.graph.incidence import Floats, Ints, Lists, Longs
+from graphkit.graph.ties import splitmix
+from graphkit.graph.weights import LOG_PRODUCT, RATIO, Formula
+
+#: A row that visits fewer pairs than this share of the sources keeps a list of what it touched.
+_SPARSE = 1
+
+
+class Rules(NamedTuple):
+    """What makes an edge of a counted pair."""
+
+    min_support: int
+    top_k: int  # 0: all
+    same_type: bool
+    max_gap_ms: int  # 0: no limit
+    seed: int
+
+
+class EdgeBlock(NamedTuple):
+    """The in-edges of a run of destination items, complete, by destination; sources ascending."""
+
+    degree: Longs  # [num_rows]
+    src: Ints  # [num_edges]
+    support: Ints  # [num_edges], users who have both
+    weight: Floats  # [num_edges]
+
+
+def block_bounds(src: Lists, dst: Lists, max_pairs: int) -> list[tuple[int, int]]:
+    """Runs ``[start, stop)`` of destination items of about ``max_pairs`` counted pairs each, at least one item."""
+    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(pairs_per_item(src, dst))])
+    bounds, start = [], 0
+    while start < len(total) - 1:
+        within = int(np.searchsorted(total, total[start] + max_pairs, side="right")) - 1
+        stop = min(max(within, start + 1), len(total) - 1)
+        bounds.append((start, stop))
+        start = stop
+    return bounds
+
+
+def pairs_per_item(src: Lists, dst: Lists) -> Longs:
+    """The pairs that a count of each destination item visits: int64 [num_dst]."""
+    lengths = np.diff(src.indptr)
+    total = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[dst.ids])])
+    return np.diff(total[dst.indptr])
+
+
+def count_block(src: Lists, dst: Lists, bounds: tuple[int, int], formula: Formula, rules: Rules) -> EdgeBlock:
+    """All edges with a destination in ``bounds``. Paper 4.1.1: an edge wherever a user streamed both.
+
+    ``src`` are the source items of each owner, ``dst`` the owners of each destination item. An item is never
+    joined to itself. Of equal weights the ``top_k`` keep those first in a seeded random order.
+    """
+    start, stop = bounds
+    degree = np.zeros(stop - start, np.int64)
+    parts: list[tuple[Ints, Ints, Floats]] = []
+    width = len(formula.src)
+    room = max(width, (stop - start) * min(rules.top_k or width, width))
+    scratch = _Scratch.of(width, len(src.weight) > 0, rules)
+    while start < stop or not parts:
+        out = np.empty(room, np.int32), np.empty(room, np.int32), np.empty(room, np.float32)
+        first = start - bounds[0]
+        start, used = _count_rows(src, dst, (start, stop), formula, rules, scratch, degree[first:], *out)
+        parts.append((out[0][:used], out[1][:used], out[2][:used]))
+    sources, supports, weights = zip(*parts, strict=True)
+    return EdgeBlock(degree, np.concatenate(sources), np.concatenate(supports), np.concatenate(weights))
+
+
+class _Scratch(NamedTuple):
+    support: Ints  # [num_src], zero between rows
+    mass: npt.NDArray[np.float64]  # [num_src] where pairs are weighted, else [0]; zero between rows
+    stamp: Longs  # [num_src] under a gap limit: the last owner that counted, else [0]
+    touched: Ints  # [num_src], the sources of a sparse row
+    candidate: Ints  # [num_src], the sources that may become edges
+    weight: Floats  # [num_src], theirs
+    heap: npt.NDArray[np.uint64]  # [top_k]
+    packed: npt.NDArray[np.uint64]  # [num_src], source and weight of what is kept
+
+    @classmethod
+    def of(cls, width: int, weighted: bool, rules: Rules) -> _Scratch:
+        return cls(
+            np.zeros(width, np.int32),
+            np.zeros(width if weighted else 0, np.float64),
+            np.full(width if rules.max_gap_ms else 0, -1, np.int64),
+            np.empty(width, np.int32),
+            np.empty(width, np.int32),
+            np.empty(width, np.float32),
+            np.empty(min(rules.top_k, width), np.uint64),
+            np.empty(width, np.uint64),
+        )
+
+
+@compiled
+def _count_rows(
+    src: Lists,
+    dst: Lists,
+    bounds: tuple[int, int],
+    formula: Formula,
+    rules: Rules,
+    scratch: _Scratch,
+    degree: Longs,
+    out_src: Ints,
+    out_support: Ints,
+    out_weight: Floats,
+) -> Any:
+    """Count rows until the output is full; returns the row to go on with and the edges written."""
+    start, stop = bounds
+    used = 0
+    width = len(scratch.support)
+    most = min(rules.top_k, width) if rules.top_k else width
+    for row in range(start, stop):
+        if len(out_src) - used < most:
+            return row, used
+        if rules.max_gap_ms:
+            touched = _add_events(src, dst, row, rules.max_gap_ms, scratch)
+        else:
+            touched = _add_pairs(src, dst, row, scratch)
+        found = _candidates(row, touched, formula, rules, scratch)
+        if rules.top_k and found > rules.top_k:
+            found = _strongest(row, found, rules, scratch)
+        if touched >= 0:
+            _sort_by_source(found, scratch)
+        out_src[used : used + found] = scratch.candidate[:found]
+        out_weight[used : used + found] = scratch.weight[:found]
+        _gather(scratch.support, scratch.candidate[:found], out_support[used:])
+        _clear(touched, scratch)
+        degree[row - start] = found
+        used += found
+    return stop, used
+
+
+@compiled
+def _gather(values: Ints, at: Ints, out: Ints) -> None:
+    for k in range(len(at)):
+        out[k] = values[at[k]]
+
+
+@compiled
+def _add_pairs(src: Lists, dst: Lists, row: int, scratch: _Scratch) -> int:
+    """Add the items of every owner of ``row``; returns the distinct sources listed, or -1 for a dense row."""
+    # Arrays as locals: a field read in a hot loop would count a reference each time.
+    indptr, index, weight = src.indptr, src.ids, src.weight
+    support, mass, listed = scratch.support, scratch.mass, scratch.touched
+    owners = dst.ids[dst.indptr[row] : dst.indptr[row + 1]]
+    pairs = 0
+    for owner in owners:
+        pairs += indptr[owner + 1] - indptr[owner]
+    sparse, touched = pairs * _SPARSE < len(support), 0
+    for owner in owners:
+        if sparse:
+            for pair in range(indptr[owner], indptr[owner + 1]):
+                column = index[pair]
+                listed[touched] = column
+                touched += support[column] == 0
+                support[column] += 1
+        else:
+            for pair in range(indptr[owner], indptr[owner + 1]):
+                support[index[pair]] += 1
+    if len(weight):
+        own = dst.weight[dst.indptr[row] : dst.indptr[row + 1]]
+        for at in range(len(owners)):
+            for pair in range(indptr[owners[at]], indptr[owners[at] + 1]):
+                mass[index[pair]] += np.float64(own[at]) * weight[pair]
+    return touched if sparse else -1
+
+
+@compiled
+def _add_events(src: Lists, dst: Lists, row: int, max_gap_ms: int, scratch: _Scratch) -> int:
+    """``_add_pairs`` for pairs of events at most ``max_gap_ms`` apart, each owner counted once per source."""
+    indptr, index, weight, time = src.indptr, src.ids, src.weight, src.time
+    support, mass, listed, stamps = scratch.support, scratch.mass, scratch.touched, scratch.stamp
+    owners, own, own_time = dst.ids, dst.weight, dst.time
+    touched, owner, stamp = 0, -1, -1
+    for at in range(dst.indptr[row], dst.indptr[row + 1]):
+        if owners[at] != owner:
+            owner, stamp = owners[at], at
+        first, last = indptr[owner], indptr[owner + 1]
+        begin = first + np.searchsorted(time[first:last], own_time[at] - max_gap_ms)
+        for event in range(begin, last):
+            if time[event] > own_time[at] + max_gap_ms:
+                break
+            column = index[event]
+            if stamps[column] == stamp:
+                continue
+            stamps[column] = stamp
+            listed[touched] = column
+            touched += support[column] == 0
+            support[column] += 1
+            if len(weight):
+                mass[column] += np.float64(own[at]) * weight[event]
+    return touched
+
+
+@compiled
+def _candidates(row: int, touched: int, formula: Formula, rules: Rules, scratch: _Scratch) -> int:
+    """The sources of ``row`` with enough support and a positive weight, in any order; returns how many."""
+    support, candidate, least, found = scratch.support, scratch.candidate, rules.min_support, 0
+    if touched < 0:
+        for column in range(len(support)):
+            candidate[found] = column
+            found += support[column] >= least
+    else:
+        for column in scratch.touched[:touched]:
+            candidate[found] = column
+            found += support[column] >= least
+    return _weigh(candidate[:found], row, formula, rules, scratch)
+
+
+@compiled
+def _weigh(candidate: Ints, row: int, formula: Formula, rules: Rules, scratch: _Scratch) -> int:
+    """Write each candidate's weight; the row itself and what has no positive weight fall out."""
+    support, mass, weights = scratch.support, scratch.mass, scratch.weight
+    shape, shrinkage, factor, own = formula.shape, formula.shrinkage, formula.src, formula.dst[row]
+    itself, weighted, kept = row if rules.same_type else -1, len(mass) > 0, 0
+    for column in candidate:
+        users = support[column]
+        shared = mass[column] if weighted else np.float64(users)
+        weight = _evaluate(shape, shared, factor[column], own)
+        if shrinkage > 0:
+            weight *= users / (users + shrinkage)
+        candidate[kept] = column
+        weights[kept] = weight
+        kept += (weight > 0) & (column != itself)
+    return kept
+
+
+@compiled
+def _evaluate(shape: int, shared: float, src: float, dst: float) -> float:
+    if shape == RATIO:
+        return shared / (src + dst - shared)
+    weight = shared * (src * dst)
+    return np.log(weight) if shape == LOG_PRODUCT else weight
+
+
+@compiled
+def _strongest(row: int, found: int, rules: Rules, scratch: _Scratch) -> int:
+    """Keep the ``top_k`` heaviest candidates, in the order they were in; returns how many."""
+    # Bits of a positive float order like the float: one integer key orders by weight, then by the seeded tie.
+    weights, candidate, seed = scratch.weight, scratch.candidate, rules.seed
+    bits = weights.view(np.uint32)
+    heap, size = scratch.heap, len(scratch.heap)
+    for k in range(size):
+        heap[k] = _key(bits[k], row, candidate[k], seed)
+    heap.sort()  # an ascending array is a heap with the least key first
+    for k in range(size, found):
+        if bits[k] < heap[0] >> np.uint64(32):
+            continue
+        key = _key(bits[k], row, candidate[k], seed)
+        if key > heap[0]:
+            _replace_least(heap, key)
+    kept, least = 0, heap[0]
+    for k in range(found):
+        if bits[k] < least >> np.uint64(32) or kept == size:
+            continue
+        if _key(bits[k], row, candidate[k], seed) >= least:
+            candidate[kept], weights[kept] = candidate[k], weights[k]
+            kept += 1
+    return kept
+
+
+@compiled
+def _sort_by_source(found: int, scratch: _Scratch) -> None:
+    packed = scratch.packed[:found]
+    candidate, bits = scratch.candidate, scratch.weight.view(np.uint32)
+    for k in range(found):
+        packed[k] = (np.uint64(candidate[k]) << np.uint64(32)) | np.uint64(bits[k])
+    packed.sort()
+    for k in range(found):
+        candidate[k] = np.int32(packed[k] >> np.uint64(32))
+        bits[k] = np.uint32(packed[k] & np.uint64(0xFFFFFFFF))
+
+
+@compiled
+def _key(bits: int, row: int, column: int, seed: int) -> Any:
+    tie = splitmix((np.uint64(row) << np.uint64(32)) | np.uint64(column), seed)
+    return (np.uint64(bits) << np.uint64(32)) | (tie >> np.uint64(32))
+
+
+@compiled
+def _replace_least(heap: npt.NDArray[np.uint64], key: Any) -> None:
+    size, at = len(heap), 0
+    while 2 * at + 1 < size:
+        child = 2 * at + 1
+        if child + 1 < size and heap[child + 1] < heap[child]:
+            child += 1
+        if heap[child] >= key:
+            break
+        heap[at] = heap[child]
+        at = child
+    heap[at] = key
+
+
+@compiled
+def _clear(touched: int, scratch: _Scratch) -> None:
+    support, mass = scratch.support, scratch.mass
+    if touched < 0:
+        support[:] = 0
+        mass[:] = 0
+        return
+    for column in scratch.touched[:touched]:
+        support[column] = 0
+    if len(mass):
+        for column in scratch.touched[:touched]:
+            mass[column] = 0

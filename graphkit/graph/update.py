@@ -1,0 +1,186 @@
+"""A graph of new days made from the last one: which occurrences can be taken over, and the proof that they can.
+
+Under ``graph.incremental`` a batch keeps ``state/<snapshot>.parquet``, the occurrences of its window, and
+``state.json``, a digest of every day of the log behind them. A later build reads the occurrences, drops what left
+the window, and reads only the new days of the log in full. It starts from nothing, and says why, where a digest
+differs: the graph is in any case exactly that of a full build.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from graphkit import schemas
+from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.config import Config
+from graphkit.datasets.store import Dataset
+from graphkit.errors import ArtefactError
+from graphkit.graph.memory import MemoryLimit
+from graphkit.graph.occurrences import TYPE_CODE, Occurrences
+from graphkit.graph.signals import WEIGHT
+from graphkit.graph.store import SNAPSHOTS
+from graphkit.graph.ties import tie_order
+from graphkit.graph.windows import Window, snapshot_windows
+from graphkit.parquet import GrowingTable
+from graphkit.progress import say
+
+STATE_FILE: Final = "state/days.json"
+_DAY: Final = timedelta(days=1)
+
+
+def occurrences_file(snapshot: str) -> str:
+    return f"state/{snapshot}.parquet"
+
+
+@dataclass(frozen=True)
+class Base:
+    """The last graph, whose occurrences the new one starts from."""
+
+    batch: Batch
+    windows: dict[str, Window]
+    users: npt.NDArray[np.uint32]  # the new number of each of its users
+    items: pl.DataFrame  # type_code, item, new_item
+
+    def occurrences(self, snapshot: str) -> tuple[pl.LazyFrame, Window]:
+        """Its occurrences under the new numbers, and their window."""
+        rows = pl.scan_parquet(self.batch.path(occurrences_file(snapshot)))
+        before = self.windows[snapshot]
+        same_items = bool((self.items[schemas.ITEM] == self.items["new_item"]).all())
+        if same_items and bool((self.users == np.arange(len(self.users))).all()):
+            return rows, before
+        held = rows.collect().join(self.items, on=[TYPE_CODE, schemas.ITEM], maintain_order="left")
+        user = pl.Series(schemas.USER, self.users[held[schemas.USER].to_numpy()])
+        return held.with_columns(user, pl.col("new_item").alias(schemas.ITEM)).drop("new_item").lazy(), before
+
+
+class StateWriter:
+    """Keeps the occurrences of a window as they are read, for each snapshot that has it."""
+
+    def __init__(self, folder: Path, names: Sequence[str]) -> None:
+        self._tables = [GrowingTable(folder / occurrences_file(name)) for name in names]
+
+    def __enter__(self) -> StateWriter:
+        self._stack = ExitStack()
+        for table in self._tables:
+            self._stack.enter_context(table)
+        return self
+
+    def append(self, chunk: pl.DataFrame) -> None:
+        for table in self._tables:
+            table.append(chunk)
+
+    def __exit__(self, *_: Any) -> None:
+        self._stack.close()
+
+
+def write_digests(folder: Path, dataset: Dataset, config: Config) -> None:
+    """Write the digests of every day of the log that a snapshot saw."""
+    windows = snapshot_windows(dataset, config.graph.window_days)
+    digests = {name: day_digests(dataset, config, window) for name, window in windows.items()}
+    (folder / STATE_FILE).write_text(json.dumps(digests, indent=1), encoding="utf-8")
+
+
+def find_base(workspace: Workspace, dataset: Dataset, spec: StageSpec, config: Config) -> Base | None:
+    """The current graph as a start for the one of ``spec``; None, and the reason is said, where it cannot be."""
+    if not workspace.has("graph"):
+        return None
+    try:
+        found = _base(workspace, dataset, spec, config)
+    except ArtefactError as error:
+        found = error.problem
+    if isinstance(found, Base):
+        say(f"starting from the graph {found.batch.id}: only the log's new days are read")
+        return found
+    say(f"building from the whole log: {found}")
+    return None
+
+
+def _base(workspace: Workspace, dataset: Dataset, spec: StageSpec, config: Config) -> Base | str:
+    """The base, or why there is none."""
+    batch = workspace.current("graph")
+    if batch.manifest.settings != spec.settings:
+        return "the last graph was made with other settings"
+    former = workspace.stage_dir("dataset") / batch.manifest.upstream["dataset"]
+    if not former.is_dir():
+        return "the dataset of the last graph is gone"
+    old = Dataset.open(Batch.open(former))
+    new_windows = snapshot_windows(dataset, config.graph.window_days)
+    old_windows = snapshot_windows(old, config.graph.window_days)
+    for name in SNAPSHOTS:
+        if not _advances(old_windows[name], new_windows[name]):
+            return f"the {name} window did not move forward by whole days within itself"
+    if old.meta.types != dataset.meta.types:
+        return "the item types differ"
+    numbers = _renumbered(old, dataset)
+    if numbers is None:
+        return "users or items of the last graph's dataset are missing in this one"
+    kept = json.loads(batch.path(STATE_FILE).read_text(encoding="utf-8"))
+    for name in SNAPSHOTS:
+        end, start = old_windows[name].end, new_windows[name].start
+        days = None if start is None or end is None else (end - start) // _DAY
+        then = {day: digest for day, digest in kept[name].items() if days is None or int(day) < days}
+        if day_digests(dataset, config, Window(start, end)) != then:
+            return f"the log of the {name} window has changed since"
+    return Base(batch, old_windows, *numbers)
+
+
+def _advances(old: Window, new: Window) -> bool:
+    if old.end is None or new.end is None or not timedelta(0) <= new.end - old.end or (new.end - old.end) % _DAY:
+        return False
+    if old.start is None or new.start is None:
+        return old.start is new.start
+    return old.start <= new.start <= old.end and not (new.start - old.start) % _DAY
+
+
+def _renumbered(old: Dataset, new: Dataset) -> tuple[npt.NDArray[np.uint32], pl.DataFrame] | None:
+    """The new number of each old user and item; None where one of them is gone."""
+    users = old.users().join(new.users().select(schemas.USER_ID, new=schemas.USER), on=schemas.USER_ID, how="left")
+    key = [schemas.ITEM_TYPE, schemas.ITEM_ID]
+    theirs = new.items().select(*key, new_item=schemas.ITEM)
+    items = old.items().select(*key, schemas.ITEM).join(theirs, on=key, how="left")
+    if users["new"].null_count() or items["new_item"].null_count():
+        return None
+    numbers = users.sort(schemas.USER)["new"].to_numpy().astype(np.uint32)
+    code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(new.meta.types)).to_physical().cast(pl.UInt32).alias(TYPE_CODE)
+    return numbers, items.select(code, schemas.ITEM, "new_item")
+
+
+def day_digests(dataset: Dataset, config: Config, window: Window) -> dict[str, list[int]]:
+    """Rows and a checksum of the rows that count, by whole days before the window's end.
+
+    The checksum is a sum of one hash a row over external ids, so it depends neither on numbers nor on order.
+    """
+    users = dataset.users().sort(schemas.USER)[schemas.USER_ID].hash().to_numpy()
+    items = dataset.items().select(schemas.ITEM_TYPE, schemas.ITEM, id_hash=pl.col(schemas.ITEM_ID).hash())
+    code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(dataset.meta.types)).to_physical().cast(pl.UInt32)
+    items = items.select(code.alias(TYPE_CODE), schemas.ITEM, "id_hash")
+    found: dict[int, list[int]] = {}
+    log = Occurrences(dataset, window, config.graph)
+    for rows in log.raw_chunks(MemoryLimit.of(config.graph.memory)):
+        for day, digest in _digests(rows.join(items, on=[TYPE_CODE, schemas.ITEM]), users, window):
+            total = found.setdefault(day, [0, 0])
+            found[day] = [total[0] + digest[0], (total[1] + digest[1]) % 2**64]
+    return {str(day): found[day] for day in sorted(found)}
+
+
+def _digests(rows: pl.DataFrame, users: npt.NDArray[np.uint64], window: Window) -> list[tuple[int, tuple[int, int]]]:
+    assert window.end is not None  # narrows: only a window with an end can move
+    time = rows[schemas.TIMESTAMP].to_physical().to_numpy()
+    key = users[rows[schemas.USER].to_numpy()] + tie_order(rows["id_hash"].to_numpy(), 1)
+    key = tie_order(key, 2) + tie_order(time, 3) + rows[WEIGHT].to_numpy().view(np.uint32)
+    day = (int(window.end.timestamp() * 1000) - 1 - time) // 86_400_000
+    hashed = tie_order(key, 4)
+    order = np.argsort(day, kind="stable")
+    days, starts, counts = np.unique(day[order], return_index=True, return_counts=True)
+    sums = np.add.reduceat(hashed[order], starts) if len(starts) else np.zeros(0, np.uint64)
+    return [(int(d), (int(n), int(s))) for d, n, s in zip(days, counts, sums, strict=True)]
