@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 SIZES = ("tiny", "small", "medium", "large")
 DEVICES = ("auto", "cpu", "cuda")
+GRAPH_FORMATS = ("dgl", "pyg", "networkx", "graphml", "triples")
+SNAPSHOTS = ("fit", "serve")
+DESCRIBED = ("dataset", "graph")
 
 
 class KnownErrors(click.Group):
@@ -124,11 +127,11 @@ def main() -> None:
 
 
 class Short(NamedTuple):
-    """An option that stands for one ``--set``."""
+    """An option that stands for one ``--set``; without ``choices`` it takes any text."""
 
     name: str
     key: str
-    choices: tuple[str, ...]
+    choices: tuple[str, ...] = ()
 
 
 def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Callable[[Callable[[], None]], None]:
@@ -153,7 +156,8 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
         config = _config(root, preset, (*overrides, *sets), seed, recommended={} if stage == "dataset" else None)
         workspace = _workspace(root)
         if dry_run:
-            console.show_plan(pipeline.plan(workspace, config, [stage]), as_json)
+            estimate = pipeline.estimate(workspace, config, stage)
+            console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
             return
         done = pipeline.finished(workspace, stage, config)
         module, _, attribute = function.partition(":")
@@ -163,7 +167,9 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
     def register(documented: Callable[[], None]) -> None:
         options = [
             click.option(
-                f"--{s.name}", type=click.Choice(s.choices), help=f"Short for --set {s.key}={s.name.upper()}."
+                f"--{s.name}",
+                type=click.Choice(s.choices) if s.choices else None,
+                help=f"Short for --set {s.key}={s.name.upper()}.",
             )
             for s in shorts
         ]
@@ -224,12 +230,15 @@ def cards() -> None:
         click.echo(f"{path.stem:<22} {path.read_text(encoding='utf-8').splitlines()[0].lstrip('# ')}")
 
 
-@_stage_command("build-graph", "graph", "graphkit:build_graph")
+@_stage_command("build-graph", "graph", "graphkit:build_graph", Short("memory", "graph.memory"))
 def _build_graph() -> None:
     """Build the weighted co-listening graph and the items' text features.
 
+    --memory bounds what the build takes (as 4GiB). --dry-run counts a sample of the users and says how many pairs
+    and edges, seconds and MiB to expect.
+
     \b
-    Example:  graphkit build-graph -w demo --set graph.top_k=50
+    Example:  graphkit build-graph -w demo --memory 4GiB --set graph.top_k=50
     """
 
 
@@ -380,6 +389,78 @@ def batches(root: Path, as_json: bool) -> None:
     from graphkit import console, pipeline
 
     console.show_rows(pipeline.batch_rows(_workspace(root)), as_json, title=f"batches in {root}")
+
+
+@main.command()
+@click.argument("what", type=click.Choice(DESCRIBED), required=False)
+@_options(in_workspace, configured, as_json, manners)
+def describe(
+    what: str | None, root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, as_json: bool
+) -> None:
+    """Look at the data and at the graph: who listens to how much, to what, and what joins with what.
+
+    WHAT is dataset (concentration, similarity of tastes and of texts, the paper's four observations, weak
+    signals; of train rows alone) or graph (imbalance, degrees, components); both that are there without it.
+    Nothing is written.
+
+    \b
+    Example:  graphkit describe dataset -w demo
+    """
+    from graphkit import console, describe_dataset, describe_graph
+
+    workspace, config = _workspace(root), _config(root, preset, overrides, seed)
+    described: dict[str, Any] = {}
+    if what == "dataset" or what is None:
+        described["dataset"] = describe_dataset(workspace, config)
+    if what == "graph" or (what is None and workspace.has("graph")):
+        described["graph"] = describe_graph(workspace, config)
+    console.show_descriptions(described, as_json)
+
+
+@main.command("export-graph")
+@click.option("--format", "graph_format", type=click.Choice(GRAPH_FORMATS), required=True, help="Whose format.")
+@click.option(
+    "--snapshot",
+    type=click.Choice(SNAPSHOTS),
+    default="serve",
+    show_default=True,
+    help="fit: what the network is trained on; serve: as of the cut-off.",
+)
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--force", is_flag=True, help="Replace the file if it is there.")
+@_options(in_workspace, as_json, manners)
+def export_graph(graph_format: str, snapshot: str, out: Path, force: bool, root: Path, as_json: bool) -> None:
+    """Write the graph for another tool: DGL, PyTorch Geometric, NetworkX (JSON), GraphML, or Parquet triples.
+
+    Edges are written in each direction in which they are there. dgl and pyg know nodes by number: a table
+    beside the file (.nodes.parquet) tells each node's id and title.
+
+    \b
+    Example:  graphkit export-graph --format triples -o edges.parquet -w demo
+    """
+    from graphkit import console
+    from graphkit import export_graph as write
+
+    console.show_graph_export(write(_workspace(root), out, graph_format, snapshot, force=force), as_json)
+
+
+@main.command("audit-leakage")
+@_options(in_workspace, as_json, manners)
+def audit_leakage(root: Path, as_json: bool) -> None:
+    """Prove that nothing of the future got into a finished run, or name the first offending row.
+
+    Reads every current batch and recounts it from the dataset's rows. Exits with 1 if there is a leak.
+
+    \b
+    Example:  graphkit audit-leakage -w demo
+    """
+    from graphkit import audit_leakage as audit
+    from graphkit import console
+
+    findings = audit(_workspace(root))
+    console.show_audit(findings, as_json)
+    if any(finding.is_leak for finding in findings):
+        sys.exit(1)
 
 
 @main.command("config")

@@ -15,10 +15,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace
+    from graphkit.audit.audit import audit_leakage
     from graphkit.config import Config, load_config
     from graphkit.datasets.ingest import import_dataset
+    from graphkit.describe.dataset import describe_dataset
+    from graphkit.describe.graph import describe_graph
     from graphkit.evaluation.evaluate import evaluate
     from graphkit.graph.build import build_graph
+    from graphkit.graph_formats.export import export_graph
     from graphkit.hgnn.train import train_hgnn
     from graphkit.report.page import write_report
     from graphkit.serving.bundle import Bundle
@@ -28,8 +32,12 @@ __all__ = [
     "Bundle",
     "Config",
     "Workspace",
+    "audit_leakage",
     "build_graph",
+    "describe_dataset",
+    "describe_graph",
     "evaluate",
+    "export_graph",
     "import_dataset",
     "load_config",
     "sample_world",
@@ -41,8 +49,12 @@ _HOMES = {
     "Bundle": "graphkit.serving.bundle",
     "Config": "graphkit.config",
     "Workspace": "graphkit.artefacts",
+    "audit_leakage": "graphkit.audit.audit",
     "build_graph": "graphkit.graph.build",
+    "describe_dataset": "graphkit.describe.dataset",
+    "describe_graph": "graphkit.describe.graph",
     "evaluate": "graphkit.evaluation.evaluate",
+    "export_graph": "graphkit.graph_formats.export",
     "import_dataset": "graphkit.datasets.ingest",
     "load_config": "graphkit.config",
     "sample_world": "graphkit.synthetic.world",

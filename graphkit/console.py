@@ -16,7 +16,10 @@ from graphkit.config import Config
 from graphkit.schemas import DATASET_FILE
 
 if TYPE_CHECKING:
+    from graphkit.audit.finding import Finding as AuditFinding
     from graphkit.doctor import Finding
+    from graphkit.graph.estimate import BuildEstimate
+    from graphkit.graph_formats.export import GraphExport
 
 #: Where a metric of a manifest is a list of rows, it is shown as a table of its own.
 Rows = Sequence[Mapping[str, Any]]
@@ -131,9 +134,21 @@ def show_run(done: Sequence[tuple[Batch, bool]], as_json: bool) -> None:
     _console().print(f"report: {escape(str(report))}", soft_wrap=True)
 
 
-def show_plan(rows: Rows, as_json: bool) -> None:
-    """Print a dry run."""
+def show_plan(rows: Rows, as_json: bool, estimate: BuildEstimate | None = None) -> None:
+    """Print a dry run, with what it is expected to cost where that is known."""
+    if as_json:
+        expected = {"estimate": asdict(estimate)} if estimate else {}
+        print(json.dumps([{**row, **expected} for row in rows], default=str))
+        return
     show_rows(rows, as_json, title="dry run: nothing is written")
+    if estimate is None:
+        return
+    show_rows(estimate.relations, as_json=False, title="expected of the graph")
+    _console().print(
+        f"expected: about {estimate.seconds:,.0f} s and {estimate.memory_bytes / 2**20:,.0f} MiB, "
+        f"{estimate.pairs:,} pairs to count, {estimate.texts:,} texts to encode "
+        f"(from {estimate.users_sampled:,} of {estimate.users:,} users; right within a factor of two)"
+    )
 
 
 def show_ranking(ranking: Any, as_json: bool) -> None:
@@ -158,6 +173,57 @@ def show_findings(findings: Sequence[Finding], as_json: bool) -> None:
         )
         if finding.fix:
             _console().print(f"         fix: {escape(finding.fix)}", soft_wrap=True)
+
+
+def show_descriptions(described: Mapping[str, Any], as_json: bool) -> None:
+    """Print what a dataset, a graph or both look like; as JSON, an object with a key for each."""
+    if as_json:
+        print(json.dumps({what: asdict(found) for what, found in described.items()}, default=str))
+        return
+    from graphkit.describe.tables import headings, tables
+
+    for found in described.values():
+        for line in headings(found):
+            _console().print(escape(line), soft_wrap=True)
+        for title, rows in tables(found):
+            show_rows(rows, as_json=False, title=title)
+
+
+def show_graph_export(export: GraphExport, as_json: bool) -> None:
+    """Print where an exported graph is, and its size."""
+    if as_json:
+        print(json.dumps(asdict(export), default=str))
+        return
+    console = _console()
+    console.print(f"[bold]{export.snapshot}[/] graph written as {export.format}")
+    for name, path in (("file", export.path), ("nodes", export.node_table)):
+        if path is not None:
+            console.print(f"  {name:<7}{escape(str(path))}", soft_wrap=True)
+    for what, counts in (("nodes", export.num_nodes), ("edges", export.num_edges)):
+        show_rows([{what: name, "count": count} for name, count in counts.items()], as_json=False)
+
+
+def show_audit(findings: Sequence[AuditFinding], as_json: bool) -> None:
+    """Print an audit: a row a check, then the first offending row of each leak in full."""
+    if as_json:
+        leaks = sum(finding.is_leak for finding in findings)
+        print(json.dumps({"leaks": leaks, "findings": [asdict(finding) for finding in findings]}, default=str))
+        return
+    rows = [
+        {
+            "stage": finding.stage,
+            "what must hold": finding.check,
+            "checked": f"{finding.checked:,} {finding.unit}" if finding.checked else "-",
+            "result": f"{finding.result}: {finding.note}" if finding.note else finding.result,
+        }
+        for finding in findings
+    ]
+    show_rows(rows, as_json=False, title="leakage audit")
+    for finding in findings:
+        if finding.is_leak:
+            _console().print(f"[red]LEAK[/] {finding.stage}: {escape(finding.check)}. The first that offends:")
+            for name, value in finding.first_offender.items():
+                _console().print(f"  {name + ':':<13}{escape(_text(value))}", soft_wrap=True)
 
 
 def as_toml(config: Config) -> str:

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
@@ -20,6 +20,9 @@ from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
 from graphkit.stages import STAGES
 from graphkit.text import model_identity
+
+if TYPE_CHECKING:
+    from graphkit.graph.estimate import BuildEstimate
 
 COMMANDS = {
     "dataset": "sample",
@@ -145,6 +148,17 @@ def plan(
             }
         )
     return rows
+
+
+def estimate(workspace: Workspace, config: Config, stage: str) -> BuildEstimate | None:
+    """What making ``stage`` would cost, where that can be told beforehand: the graph, once there is a dataset."""
+    if stage != "graph" or not workspace.has("dataset"):
+        return None
+    from graphkit.datasets.store import Dataset
+    from graphkit.graph.build import TEXT_CACHE
+    from graphkit.graph.estimate import estimate_build
+
+    return estimate_build(Dataset.current(workspace), config, workspace.root / TEXT_CACHE)
 
 
 def batch_rows(workspace: Workspace) -> list[dict[str, Any]]:

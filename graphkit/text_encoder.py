@@ -58,6 +58,12 @@ def encode_texts(texts: Sequence[str | None], settings: TextSection, cache: Path
     return rows
 
 
+def uncached_texts(texts: Sequence[str | None], settings: TextSection, cache: Path) -> int:
+    """How many distinct texts ``encode_texts`` would have to encode."""
+    known = read_cache(cache / _cache_name(settings))
+    return sum(key not in known for key in {text_key(text) for text in texts if text})
+
+
 def precision(settings: TextSection) -> str:
     """``float32`` or ``bfloat16``: where it is ``auto``, bfloat16 for the bundled model on a CPU made for it."""
     if settings.precision != "auto":

@@ -79,11 +79,19 @@ def dataset_of(folder: Path, rows: Sequence[Row], meta: DatasetMeta) -> Dataset:
 
 
 def workspace_of(
-    root: Path, rows: Sequence[Row], meta: DatasetMeta, titles: str | None = None, language: str | None = None
+    root: Path,
+    rows: Sequence[Row],
+    meta: DatasetMeta,
+    titles: str | None = None,
+    language: str | None = None,
+    newcomer: str | None = None,
 ) -> Workspace:
-    """A workspace whose current dataset holds ``rows``; items are called ``<titles> <number>``."""
+    """A workspace whose current dataset holds ``rows``; items are called ``<titles> <number>``.
+
+    Users are ``user-0``, ``user-1``, …; ``newcomer`` stands before them, as number 0.
+    """
     workspace = Workspace(root)
-    spec = StageSpec.of("dataset", load_config(), inputs={"rows": repr((rows, titles, language))})
+    spec = StageSpec.of("dataset", load_config(), inputs={"rows": repr((rows, titles, language, meta))})
     items = pl.DataFrame(
         [
             (kind, item, f"{kind}:{item}", titles and f"{titles} {item}", None, language, None, None)
@@ -94,12 +102,13 @@ def workspace_of(
         | dict.fromkeys(("item_id", "title", "description", "language", "genre", "creator"), pl.String),
         orient="row",
     )
-    users = pl.DataFrame({"user": range(meta.num_users)}, schema={"user": pl.UInt32}).with_columns(
-        pl.format("user-{}", "user").alias("user_id")
+    names = ([newcomer] if newcomer else []) + [f"user-{number}" for number in range(meta.num_users)]
+    users = pl.DataFrame({"user": range(meta.num_users), "user_id": names[: meta.num_users]}).cast(
+        {"user": pl.UInt32}
     )
     with workspace.begin(spec) as work:
         write_interactions(work.folder, rows)
-        users.write_parquet(work.path(schemas.USERS_FILE))
+        users.cast({"user": pl.UInt32}).write_parquet(work.path(schemas.USERS_FILE))
         items.write_parquet(work.path(schemas.ITEMS_FILE))
         write_meta(work.folder, meta)
         work.commit()

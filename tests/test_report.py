@@ -122,7 +122,8 @@ def test_nothing_is_loaded_from_elsewhere(whole: tuple[Workspace, str]) -> None:
 
 def test_pictures_have_words_and_ids_are_unique(whole: tuple[Workspace, str]) -> None:
     elements = Elements(whole[1])
-    assert len(elements.of("svg")) == 3
+    # Two target types with figure 2 and a heat map each, degrees, two models' training, results.
+    assert len(elements.of("svg")) == 8
     assert all(attrs["aria-label"] for attrs in elements.of("svg"))
     assert len(elements.of("img")) == 2
     assert all(attrs["alt"] for attrs in elements.of("img"))

@@ -38,7 +38,10 @@ class StageSpec:
         """The spec of ``stage`` under ``config``, made from ``upstream`` batches and source files ``inputs``."""
         names = ("run", *STAGES[stage].sections)
         chosen: dict[str, Section] = {name: getattr(config, name) for name in names}
-        settings = {name: section.model_dump(mode="json", exclude=set(section.not_identity)) for name, section in chosen.items()}
+        settings = {
+            name: section.model_dump(mode="json", exclude=set(section.not_identity))
+            for name, section in chosen.items()
+        }
         return cls(stage, settings, config.run.seed, tuple(upstream), dict(inputs or {}))
 
     @property

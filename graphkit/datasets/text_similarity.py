@@ -77,12 +77,19 @@ def _random_pairs(rng: np.random.Generator, items: Ints, count: int) -> Ints:
     return np.stack([items[first], items[second]], axis=1)
 
 
-def _cosines(texts: list[str], pairs: Ints) -> npt.NDArray[np.float64]:
+def tfidf_vectors(texts: list[str]) -> Any:
+    """Unit TF-IDF vectors (scipy.sparse, float32 [num_texts, num_words]); None where no text has a word."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     try:
-        vectors: Any = TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(texts)
+        return TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(texts)
     except ValueError:  # nothing but stop characters in any text
+        return None
+
+
+def _cosines(texts: list[str], pairs: Ints) -> npt.NDArray[np.float64]:
+    vectors = tfidf_vectors(texts)
+    if vectors is None:
         return np.zeros(len(pairs))
     product = vectors[pairs[:, 0]].multiply(vectors[pairs[:, 1]]).sum(axis=1)
     return np.asarray(product, dtype=np.float64).ravel()

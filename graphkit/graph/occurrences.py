@@ -6,7 +6,7 @@ since a pair leaves the window with its last occurrence. Under a gap limit every
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,6 +41,16 @@ class Occurrences:
         """Every occurrence, sorted by user, a frame of whole users at a time that suits the memory limit."""
         for of_users in self._user_ranges(limit):
             yield self._grouped(self._rows(of_users))
+
+    def chunks_of(self, ranges: Iterable[tuple[int, int]]) -> Iterator[pl.DataFrame]:
+        """The occurrences of some users: of ranges of them, both ends inclusive."""
+        for first, last in ranges:
+            yield self._grouped(self._rows(pl.col(schemas.USER).is_between(first, last)))
+
+    def rows_per_item(self) -> pl.DataFrame:
+        """``type_code``, ``item`` and the ``rows`` of the log that count for it."""
+        counted = self._log(self.window).group_by(TYPE_CODE, schemas.ITEM).agg(pl.len().alias("rows"))
+        return counted.collect(engine="streaming")
 
     def raw_chunks(self, limit: MemoryLimit) -> Iterator[pl.DataFrame]:
         """The rows of the log that count, not yet de-duplicated."""

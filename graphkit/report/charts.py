@@ -23,7 +23,7 @@ GREY: Final = "#9a9a9a"
 #: Stands for the page's text colour while drawing; becomes ``currentColor``, which follows light and dark.
 _INK: Final = "#010203"
 _MARKERS: Final = "osD^vPX*"
-_STYLE: Final[Any] = {
+STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "font.size": 9,
     "axes.edgecolor": _INK,
@@ -63,7 +63,7 @@ class Panel:
 
 def epoch_panels(name: str, epochs: Sequence[int], panels: Sequence[Panel], best: int | None, alt: str) -> Markup:
     """Panels side by side over training epochs, the best epoch marked by a dashed line."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(sum(3.6 + 1.4 * (len(panel.lines) > 1) for panel in panels), 2.8), layout="constrained"
         )
@@ -91,7 +91,7 @@ def intervals(
     models = list(next(iter(cells.values())))
     columns = min(2, len(cells))
     rows = -(-len(cells) // columns)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         size = (4.8 * columns, rows * (0.7 + 0.24 * len(models)) + 0.2)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
         grid = figure.subplots(rows, columns, squeeze=False)
@@ -134,7 +134,7 @@ def svg(figure: Figure, name: str, alt: str) -> Markup:
 
 def scatter_png(points: npt.NDArray[np.floating], colours: Sequence[str]) -> str:
     """Points [n, 2] as a transparent square PNG, as a data URI."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(4.6, 4.6))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()

@@ -10,9 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
+from graphkit.describe.dataset import measure_dataset
+from graphkit.describe.graph import measure_graph
 from graphkit.evaluation.models import serve_embeddings
 from graphkit.report.cost_section import cost_section
 from graphkit.report.dataset_section import dataset_section
+from graphkit.report.describe_section import data_section, graph_figures
 from graphkit.report.formatting import count, day
 from graphkit.report.graph_section import graph_section
 from graphkit.report.item_map import item_map
@@ -61,11 +64,13 @@ def _context(batches: dict[str, Batch], config: Config) -> dict[str, Any]:
     return {
         "meta": dataset.meta,
         "dataset": dataset_section(dataset),
+        "look": data_section(measure_dataset(dataset, graph, config)),
         "graph": None if graph is None else graph_section(graph),
+        "snapshots": [] if graph is None else graph_figures(measure_graph(graph, dataset.meta.targets, config)),
         "training": training_section(hgnn, batches.get("towers")),
         "results": None if evaluation is None else results_section(evaluation),
         "map": None
         if hgnn is None
-        else item_map(dataset, serve_embeddings(hgnn), config.report.map_items, config.run.seed),
+        else item_map(dataset, serve_embeddings(hgnn, dataset), config.report.map_items, config.run.seed),
         "run": cost_section(batches),
     }
