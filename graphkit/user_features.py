@@ -128,14 +128,28 @@ class UserFeatures:
         blocks = [self._pool(pool, users, hide, drop) for pool in self.spec.pools]
         return UserInputs(np.concatenate(blocks, axis=1), self.categorical[users])
 
+    def pooled_items(self, users: Ints, hide: tuple[str, Ints] | None = None) -> npt.NDArray[np.int64]:
+        """How many history items ``inputs`` pools for each of ``users``, over all pools: int64 [n]."""
+        count = np.zeros(len(users), dtype=np.int64)
+        for pool in self.spec.pools:
+            count += np.bincount(self._met(pool, users, hide, None)[0], minlength=len(users))
+        return count
+
     def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None) -> Floats:
+        row, item = self._met(pool, users, hide, drop)
+        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))
+
+    def _met(
+        self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """``(row, item)`` of what is pooled."""
         row, item = self.histories[pool].pairs(users)
         keep = np.ones(len(row), dtype=bool)
         if hide is not None and hide[0] == pool.item_type:
             keep &= item != hide[1][row]
         if drop is not None and drop[0] == pool.item_type:
             keep &= ~drop[1][row]
-        return mean_pool(row[keep], item[keep], self.embeddings[pool.item_type], len(users))
+        return row[keep], item[keep]
 
 
 def mean_pool(row: Ints, item: Ints, vectors: Floats, num_rows: int) -> Floats:

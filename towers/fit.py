@@ -11,10 +11,12 @@ from pydantic import BaseModel
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
+from graphkit.graph.store import FIT
 from graphkit.vectors import ITEM_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
 from towers.backend import prepare
 from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
+from towers.examples import EXAMPLES_FILE, examples_table
 from towers.feed import Feed, examples_per_type
 from towers.infer import item_vectors, user_vectors
 from towers.item_features import ITEM_FEATURES_FILE
@@ -74,6 +76,7 @@ def _write(work: StageWork, sources: Sources, task: Task, towers: Towers, progre
     _write_json(work, FEATURES_FILE, task.feed.users.spec)
     _write_json(work, ITEM_FEATURES_FILE, {t: items.spec for t, items in sources.items.items()})
     _write_json(work, TRAINING_FILE, {"epochs": progress.epochs, "best_epoch": progress.best_epoch})
+    examples_table(task, sources.features_end(FIT)).write_parquet(work.path(EXAMPLES_FILE))
     serving = sources.serving_items()
     items = {t: item_vectors(tower, serving[t]) for t, tower in towers.items.items()}
     users = user_vectors(towers.user, sources.serving_users(), sources.dataset.meta.num_users)

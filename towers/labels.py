@@ -21,18 +21,20 @@ class Labels:
     """The examples of one target type, distinct (user, item) pairs sorted by user, then item.
 
     ``known`` holds each user's strong train items of the type, inside and outside the label period: none of
-    them is ever a negative for that user.
+    them is ever a negative for that user. ``times`` says when a label was first met, None without timestamps.
     """
 
     item_type: str
     users: Ints  # [num_examples]
     items: Ints  # [num_examples]
     known: History
+    times: Ints | None = None  # [num_examples], milliseconds since 1970, UTC
 
     def of_users(self, chosen: npt.NDArray[np.bool_]) -> Labels:
         """The examples of the users that are True in ``chosen`` [num_users]."""
         keep = chosen[self.users]
-        return Labels(self.item_type, self.users[keep], self.items[keep], self.known)
+        times = None if self.times is None else self.times[keep]
+        return Labels(self.item_type, self.users[keep], self.items[keep], self.known, times)
 
     def __len__(self) -> int:
         return len(self.users)
@@ -48,16 +50,16 @@ def read_labels(dataset: Dataset, item_type: str) -> Labels:
     time = pl.col(schemas.TIMESTAMP)
     if meta.cutoff is not None:
         rows = rows.filter(time < meta.cutoff)
-    users, items = _pairs(rows)
+    users, items, times = _pairs(rows)
     known = History(np.searchsorted(users, np.arange(meta.num_users + 1)), items.astype(np.int32))
     if meta.label_start is not None:
         # What is evaluated is items new to the user, so that is what is learned: re-listens are no labels.
         earlier = rows.filter(time < meta.label_start).select(schemas.USER, schemas.ITEM).unique()
         new = rows.filter(time >= meta.label_start).join(earlier, on=[schemas.USER, schemas.ITEM], how="anti")
-        users, items = _pairs(new)
+        users, items, times = _pairs(new)
     if len(users) == 0:
         raise _no_labels(dataset, item_type)
-    return Labels(item_type, users, items, known)
+    return Labels(item_type, users, items, known, times)
 
 
 def split_users(labels: dict[str, Labels], num_users: int, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -90,9 +92,13 @@ def item_probability(labels: Labels, num_items: int) -> npt.NDArray[np.float32]:
     return (count / max(len(labels), 1)).astype(np.float32)
 
 
-def _pairs(rows: pl.LazyFrame) -> tuple[Ints, Ints]:
-    pairs = rows.select(schemas.USER, schemas.ITEM).unique().sort(schemas.USER, schemas.ITEM).collect()
-    return pairs[schemas.USER].to_numpy().astype(np.int64), pairs[schemas.ITEM].to_numpy().astype(np.int64)
+def _pairs(rows: pl.LazyFrame) -> tuple[Ints, Ints, Ints | None]:
+    """Distinct pairs, and the moment each was first met (None where a row has no timestamp)."""
+    key = (schemas.USER, schemas.ITEM)
+    pairs = rows.group_by(key).agg(pl.col(schemas.TIMESTAMP).min()).sort(key).collect()
+    users, items = (pairs[name].to_numpy().astype(np.int64) for name in key)
+    time = pairs[schemas.TIMESTAMP]
+    return users, items, None if time.null_count() else time.to_physical().to_numpy().astype(np.int64)
 
 
 def _no_labels(dataset: Dataset, item_type: str) -> InputError:

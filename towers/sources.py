@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -40,11 +41,14 @@ class Sources:
         """The target types' items as of the cut-off."""
         return {t: items.with_embedding(self.embeddings[SERVE][t]) for t, items in self.items.items()}
 
+    def features_end(self, snapshot: str) -> datetime | None:
+        """What happens from this moment on is in no user feature of the snapshot; None: all of train is."""
+        return self.dataset.meta.label_start if snapshot == FIT else self.dataset.meta.cutoff
+
     def _users(self, snapshot: str) -> UserFeatures:
-        meta, embeddings = self.dataset.meta, self.embeddings[snapshot]
-        before = meta.label_start if snapshot == FIT else meta.cutoff
+        embeddings = self.embeddings[snapshot]
         spec = feature_spec(self.dataset, next(iter(embeddings.values())).shape[1])
-        return user_features(self.dataset, spec, embeddings, before, self.settings)
+        return user_features(self.dataset, spec, embeddings, self.features_end(snapshot), self.settings)
 
 
 def read_sources(dataset: Batch, graph: Batch, hgnn: Batch, settings: TowersSection) -> Sources:

@@ -1,0 +1,170 @@
+"""The towers' training examples: labels of the label period, features that end before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from graphkit import schemas
+from graphkit.audit.finding import Check, Facts, Outcome
+from graphkit.audit.pairs import Ints, is_in, known_pairs, pair_keys
+from graphkit.audit.run import AuditedRun, Period, iso
+
+EXAMPLES_FILE: Final = "examples.parquet"
+_VALIDATION: Final = "validation"
+_FEATURES_END: Final = "features_end"
+_POOLED: Final = "pooled_items"
+_KEY: Final = (schemas.USER, schemas.ITEM_TYPE, schemas.ITEM)
+
+
+def labels_of_the_label_period(run: AuditedRun) -> Outcome:
+    """Every label is a strong train row of the label period (without timestamps: of train), at the time it says."""
+    period = _label_period(run)
+    key = [*_KEY, schemas.TIMESTAMP]
+    rows = run.train_rows(run.meta.strong, period).select(key)
+    stray = _examples(run).join(rows, on=key, how="anti", nulls_equal=True)
+    why = f"a label that is no train row of {' or '.join(run.meta.strong)} in {period}"
+    return _none_of(run, stray, why, period)
+
+
+def labels_are_new(run: AuditedRun) -> Outcome:
+    """With timestamps no label was met by a strong train row before the label period."""
+    if run.meta.label_start is None:
+        return Outcome(skipped="without timestamps every train row is a label")
+    before = Period(end=run.meta.label_start)
+    known = run.train_rows(run.meta.strong, before).select(_KEY)
+    met = _examples(run).join(known, on=_KEY, how="semi")
+    first = _first(met)
+    if first is None:
+        return Outcome(_height(run))
+    of_pair = pl.all_horizontal(pl.col(name) == first[name] for name in _KEY)
+    earlier = run.train_rows(run.meta.strong, before).filter(of_pair).sort(schemas.TIMESTAMP).head(1).collect()
+    why = "a label that its user had before the label period, by the row named"
+    return Outcome(_height(run), run.row_facts(earlier.row(0, named=True)) | {"why": why} | _stored(run))
+
+
+def sides_are_apart(run: AuditedRun) -> Outcome:
+    """No user's examples are trained on and validated on."""
+    examples = _examples(run)
+    trained = examples.filter(~pl.col(_VALIDATION)).select(schemas.USER).unique()
+    both = examples.filter(_VALIDATION).join(trained, on=schemas.USER, how="semi")
+    return _none_of(run, both, "a validation example whose user is trained on too")
+
+
+def features_end_in_time(run: AuditedRun) -> Outcome:
+    """User features end where the label period starts (without timestamps: they are of train, with no end)."""
+    end = run.meta.label_start
+    late = pl.col(_FEATURES_END).is_not_null() if end is None else (pl.col(_FEATURES_END) > end).fill_null(True)
+    after_label = (pl.col(_FEATURES_END) > pl.col(schemas.TIMESTAMP)).fill_null(False)
+    why = f"features that end after the label, or after {iso(end)}, the start of the label period"
+    return _none_of(run, _examples(run).filter(late | after_label), why)
+
+
+def labels_are_not_pooled(run: AuditedRun) -> Outcome:
+    """An example pools no more history items than its user has in train before the label period, its own label
+    left out under every signal."""
+    settings, end = run.settings("towers", "towers"), run.meta.label_start
+    days, most = settings["history_days"], settings["max_history"]
+    period = Period(end - timedelta(days=days) if end and days else None, end)
+    checked = 0
+    for item_type in run.meta.targets:
+        examples = _examples(run).filter(pl.col(schemas.ITEM_TYPE) == item_type).collect(engine="streaming")
+        users, items = (examples[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
+        allowed = np.zeros(len(users), dtype=np.int64)
+        for pool_type in run.meta.types:
+            for signals in filter(None, (run.meta.strong, run.meta.weak)):
+                known = known_pairs(run.train_rows(signals, period, pool_type), run.meta.num_items[pool_type])
+                own = items if pool_type == item_type else None
+                allowed += _poolable(known, users, own, run.meta.num_users, run.meta.num_items[pool_type], most)
+        wrong = np.flatnonzero(examples[_POOLED].to_numpy() > allowed)
+        if len(wrong):
+            at = int(wrong[0])
+            why = f"{examples[_POOLED][at]} history items are pooled, {allowed[at]} are in train rows of {period}"
+            return Outcome(checked + at + 1, _example(run, examples.row(at, named=True)) | {"why": why + _BUT_LABEL})
+        checked += len(users)
+    return Outcome(checked)
+
+
+_BUT_LABEL: Final = ", the label itself left out"
+
+
+def _poolable(known: Ints, users: Ints, own: Ints | None, num_users: int, num_items: int, most: int) -> Ints:
+    """Items of one pool that each example may pool: all of its user's but its own label, ``most`` at most."""
+    count = np.bincount(known // max(num_items, 1), minlength=num_users)[users]
+    if own is not None:
+        count = count - is_in(pair_keys(users, own, num_items), known)
+    return np.minimum(count, most)
+
+
+def _label_period(run: AuditedRun) -> Period:
+    return Period(run.meta.label_start, run.meta.cutoff)
+
+
+def _examples(run: AuditedRun) -> pl.LazyFrame:
+    return pl.scan_parquet(run.batches["towers"].path(EXAMPLES_FILE))
+
+
+def _height(run: AuditedRun) -> int:
+    found: int = _examples(run).select(pl.len()).collect().item()
+    return found
+
+
+def _none_of(run: AuditedRun, offending: pl.LazyFrame, why: str, period: Period | None = None) -> Outcome:
+    """Clean where no example is offending; ``period`` asks for the raw row outside of it that explains one."""
+    first = _first(offending)
+    if first is None:
+        return Outcome(_height(run))
+    facts = _example(run, first)
+    if period is not None:
+        of_pair = pl.all_horizontal(pl.col(name) == first[name] for name in _KEY)
+        then = of_pair & pl.col(schemas.TIMESTAMP).eq_missing(first[schemas.TIMESTAMP])
+        facts |= run.outside(period, run.meta.strong, then) or run.outside(period, run.meta.strong, of_pair) or {}
+    return Outcome(_height(run), facts | {"why": why})
+
+
+def _first(examples: pl.LazyFrame) -> dict[str, object] | None:
+    found = examples.sort(_KEY).head(1).collect(engine="streaming")
+    return found.row(0, named=True) if found.height else None
+
+
+def _example(run: AuditedRun, row: dict[str, object]) -> Facts:
+    named = run.named(int(str(row[schemas.USER])), str(row[schemas.ITEM_TYPE]), int(str(row[schemas.ITEM])))
+    side = "validation" if row[_VALIDATION] else "training"
+    when = {"label_time": _text(row[schemas.TIMESTAMP]), _FEATURES_END: _text(row[_FEATURES_END])}
+    return named | when | {"side": side} | _stored(run)
+
+
+def _text(moment: object) -> str | None:
+    return None if moment is None else moment.isoformat()  # type: ignore[attr-defined]
+
+
+def _stored(run: AuditedRun) -> Facts:
+    return {"stored_in": str(run.batches["towers"].path(EXAMPLES_FILE))}
+
+
+def _where_kept(look: Callable[[AuditedRun], Outcome]) -> Callable[[AuditedRun], Outcome]:
+    """Towers of an earlier graphkit kept no examples."""
+
+    def look_if_kept(run: AuditedRun) -> Outcome:
+        batch = run.batches["towers"]
+        if EXAMPLES_FILE in batch.manifest.files:
+            return look(run)
+        return Outcome(missing=f"no {EXAMPLES_FILE}: remove {batch.folder} and run `graphkit train-towers`")
+
+    return look_if_kept
+
+
+CHECKS = tuple(
+    Check("towers", claim, "examples", _where_kept(look))
+    for claim, look in (
+        ("labels are train rows of the label period", labels_of_the_label_period),
+        ("labels are new to their user", labels_are_new),
+        ("no user is trained on and validated on", sides_are_apart),
+        ("features end where the label period starts", features_end_in_time),
+        ("no example pools its label or a later row", labels_are_not_pooled),
+    )
+)

@@ -1,0 +1,59 @@
+"""Where every training example comes from: a table for audits, written beside the weights.
+
+``examples.parquet`` has one row an example, by target type in the dataset's order, then ``user`` and ``item``:
+``user`` u32, ``item_type``, ``item`` u32, ``timestamp`` (when the label was first met, null without
+timestamps), ``validation`` (the user is held out of training), ``features_end`` (no later row is in the user's
+features; null: all of train) and ``pooled_items`` u32 (history items behind the features, the label left out).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+import numpy as np
+import polars as pl
+
+from graphkit import schemas
+from graphkit.user_features import UserFeatures
+from towers.epochs import Task
+from towers.labels import Labels
+
+EXAMPLES_FILE: Final = "examples.parquet"
+_TIME: Final = pl.Datetime("ms", "UTC")
+#: Examples whose histories are looked at together.
+_BLOCK: Final = 65_536
+
+
+def examples_table(task: Task, features_end: datetime | None) -> pl.DataFrame:
+    """The examples that ``task`` trains and validates on; ``features_end`` is where its user features end."""
+    parts = []
+    for item_type in task.train:
+        sides = [
+            _side(task.feed.users, labels[item_type], validation)
+            for labels, validation in ((task.train, False), (task.validation, True))
+        ]
+        parts.append(pl.concat(sides).sort(schemas.USER, schemas.ITEM))
+    return pl.concat(parts).with_columns(pl.lit(features_end, _TIME).alias("features_end"))
+
+
+def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame:
+    blocks = [slice(start, start + _BLOCK) for start in range(0, len(labels), _BLOCK)]
+    pooled = [users.pooled_items(labels.users[b], hide=(labels.item_type, labels.items[b])) for b in blocks]
+    num_examples = len(labels)
+    return pl.DataFrame(
+        {
+            schemas.USER: labels.users.astype(np.uint32),
+            schemas.ITEM_TYPE: pl.repeat(labels.item_type, num_examples, eager=True),
+            schemas.ITEM: labels.items.astype(np.uint32),
+            schemas.TIMESTAMP: _moments(labels),
+            "validation": pl.repeat(validation, num_examples, eager=True),
+            "pooled_items": np.concatenate([np.zeros(0, np.int64), *pooled]).astype(np.uint32),
+        }
+    )
+
+
+def _moments(labels: Labels) -> pl.Series:
+    if labels.times is None:
+        return pl.repeat(None, len(labels), dtype=_TIME, eager=True)
+    return pl.Series(labels.times).cast(_TIME)
