@@ -15,10 +15,12 @@ import numpy.typing as npt
 from graphkit.compiled import compiled
 from graphkit.graph.incidence import Floats, Ints, Lists, Longs
 from graphkit.graph.ties import splitmix
-from graphkit.graph.weights import LOG_PRODUCT, RATIO, Formula
+from graphkit.graph.weights import LOG_PRODUCT, PRODUCT, RATIO, Formula
 
 #: A row that visits fewer pairs than this share of the sources keeps a list of what it touched.
 _SPARSE = 1
+#: The selection of the top K holds this many times K candidates.
+_BUFFER = 4
 
 
 class Rules(NamedTuple):
@@ -87,7 +89,8 @@ class _Scratch(NamedTuple):
     touched: Ints  # [num_src], the sources of a sparse row
     candidate: Ints  # [num_src], the sources that may become edges
     weight: Floats  # [num_src], theirs
-    heap: npt.NDArray[np.uint64]  # [top_k]
+    keys: npt.NDArray[np.uint64]  # [a few top_k], of the strongest so far
+    kept: Ints  # [a few top_k], theirs
     packed: npt.NDArray[np.uint64]  # [num_src], source and weight of what is kept
 
     @classmethod
@@ -99,7 +102,8 @@ class _Scratch(NamedTuple):
             np.empty(width, np.int32),
             np.empty(width, np.int32),
             np.empty(width, np.float32),
-            np.empty(min(rules.top_k, width), np.uint64),
+            np.empty(_BUFFER * rules.top_k, np.uint64),
+            np.empty(_BUFFER * rules.top_k, np.int32),
             np.empty(width, np.uint64),
         )
 
@@ -130,9 +134,10 @@ def _count_rows(
         else:
             touched = _add_pairs(src, dst, row, scratch)
         found = _candidates(row, touched, formula, rules, scratch)
-        if rules.top_k and found > rules.top_k:
+        cut = rules.top_k > 0 and found > rules.top_k
+        if cut:
             found = _strongest(row, found, rules, scratch)
-        if touched >= 0:
+        if cut or touched >= 0:
             _sort_by_source(found, scratch)
         out_src[used : used + found] = scratch.candidate[:found]
         out_weight[used : used + found] = scratch.weight[:found]
@@ -209,6 +214,8 @@ def _add_events(src: Lists, dst: Lists, row: int, max_gap_ms: int, scratch: _Scr
 def _candidates(row: int, touched: int, formula: Formula, rules: Rules, scratch: _Scratch) -> int:
     """The sources of ``row`` with enough support and a positive weight, in any order; returns how many."""
     support, candidate, least, found = scratch.support, scratch.candidate, rules.min_support, 0
+    if rules.same_type:
+        support[row] = 0
     if touched < 0:
         for column in range(len(support)):
             candidate[found] = column
@@ -217,59 +224,98 @@ def _candidates(row: int, touched: int, formula: Formula, rules: Rules, scratch:
         for column in scratch.touched[:touched]:
             candidate[found] = column
             found += support[column] >= least
-    return _weigh(candidate[:found], row, formula, rules, scratch)
+    _weigh(candidate[:found], row, formula, scratch)
+    return _positive(found, scratch) if formula.shape == LOG_PRODUCT else found
 
 
 @compiled
-def _weigh(candidate: Ints, row: int, formula: Formula, rules: Rules, scratch: _Scratch) -> int:
-    """Write each candidate's weight; the row itself and what has no positive weight fall out."""
-    support, mass, weights = scratch.support, scratch.mass, scratch.weight
-    shape, shrinkage, factor, own = formula.shape, formula.shrinkage, formula.src, formula.dst[row]
-    itself, weighted, kept = row if rules.same_type else -1, len(mass) > 0, 0
-    for column in candidate:
-        users = support[column]
-        shared = mass[column] if weighted else np.float64(users)
-        weight = _evaluate(shape, shared, factor[column], own)
-        if shrinkage > 0:
-            weight *= users / (users + shrinkage)
-        candidate[kept] = column
-        weights[kept] = weight
-        kept += (weight > 0) & (column != itself)
+def _weigh(candidate: Ints, row: int, formula: Formula, scratch: _Scratch) -> None:
+    """Write the weight of each candidate. A loop a shape: the commonest one is a multiplication an edge."""
+    support, mass, weights, factor, own = scratch.support, scratch.mass, scratch.weight, formula.src, formula.dst[row]
+    shape, shrinkage, weighted = formula.shape, formula.shrinkage, len(mass) > 0
+    if shape == PRODUCT and not weighted:
+        for k in range(len(candidate)):
+            weights[k] = support[candidate[k]] * (factor[candidate[k]] * own)
+    else:
+        for k in range(len(candidate)):
+            column = candidate[k]
+            shared = mass[column] if weighted else np.float64(support[column])
+            if shape == RATIO:
+                weights[k] = shared / (factor[column] + own - shared)
+            else:
+                weight = shared * (factor[column] * own)
+                weights[k] = np.log(weight) if shape == LOG_PRODUCT else weight
+    if shrinkage > 0:
+        for k in range(len(candidate)):
+            users = support[candidate[k]]
+            weights[k] *= users / (users + shrinkage)
+
+
+@compiled
+def _positive(found: int, scratch: _Scratch) -> int:
+    candidate, weights, kept = scratch.candidate, scratch.weight, 0
+    for k in range(found):
+        candidate[kept], weights[kept] = candidate[k], weights[k]
+        kept += weights[k] > 0
     return kept
-
-
-@compiled
-def _evaluate(shape: int, shared: float, src: float, dst: float) -> float:
-    if shape == RATIO:
-        return shared / (src + dst - shared)
-    weight = shared * (src * dst)
-    return np.log(weight) if shape == LOG_PRODUCT else weight
 
 
 @compiled
 def _strongest(row: int, found: int, rules: Rules, scratch: _Scratch) -> int:
-    """Keep the ``top_k`` heaviest candidates, in the order they were in; returns how many."""
-    # Bits of a positive float order like the float: one integer key orders by weight, then by the seeded tie.
-    weights, candidate, seed = scratch.weight, scratch.candidate, rules.seed
-    bits = weights.view(np.uint32)
-    heap, size = scratch.heap, len(scratch.heap)
-    for k in range(size):
-        heap[k] = _key(bits[k], row, candidate[k], seed)
-    heap.sort()  # an ascending array is a heap with the least key first
-    for k in range(size, found):
-        if bits[k] < heap[0] >> np.uint64(32):
+    """Keep the ``top_k`` heaviest candidates, in any order; returns how many.
+
+    A buffer of a few times ``top_k`` fills with what beats the last cut, and is cut to the ``top_k`` best when full.
+    """
+    candidate, bits, seed = scratch.candidate, scratch.weight.view(np.uint32), rules.seed
+    keys, kept, top_k = scratch.keys, scratch.kept, rules.top_k
+    used, least = 0, np.uint64(0)
+    for k in range(found):
+        if bits[k] < least >> np.uint64(32):
             continue
         key = _key(bits[k], row, candidate[k], seed)
-        if key > heap[0]:
-            _replace_least(heap, key)
-    kept, least = 0, heap[0]
-    for k in range(found):
-        if bits[k] < least >> np.uint64(32) or kept == size:
-            continue
-        if _key(bits[k], row, candidate[k], seed) >= least:
-            candidate[kept], weights[kept] = candidate[k], weights[k]
-            kept += 1
-    return kept
+        if key > least:
+            keys[used], kept[used] = key, candidate[k]
+            used += 1
+        if used == len(keys):
+            _put_largest_first(keys, kept, top_k)
+            used, least = top_k, keys[:top_k].min()
+    if used > top_k:
+        _put_largest_first(keys[:used], kept[:used], top_k)
+    for k in range(top_k):
+        candidate[k], bits[k] = kept[k], np.uint32(keys[k] >> np.uint64(32))
+    return top_k
+
+
+@compiled
+def _key(bits: int, row: int, column: int, seed: int) -> Any:
+    """One integer that orders by weight, then by the seeded tie: the bits of a positive float order like it."""
+    tie = splitmix((np.uint64(row) << np.uint64(32)) | np.uint64(column), seed)
+    return (np.uint64(bits) << np.uint64(32)) | (tie >> np.uint64(32))
+
+
+@compiled
+def _put_largest_first(keys: npt.NDArray[np.uint64], items: Ints, count: int) -> None:
+    """Move the ``count`` largest keys, with their items, to the front (Hoare's selection)."""
+    low, high = 0, len(keys) - 1
+    while low < high:
+        pivot = keys[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while keys[left] > pivot:
+                left += 1
+            while keys[right] < pivot:
+                right -= 1
+            if left <= right:
+                keys[left], keys[right] = keys[right], keys[left]
+                items[left], items[right] = items[right], items[left]
+                left += 1
+                right -= 1
+        if count - 1 <= right:
+            high = right
+        elif count - 1 >= left:
+            low = left
+        else:
+            return
 
 
 @compiled
@@ -282,26 +328,6 @@ def _sort_by_source(found: int, scratch: _Scratch) -> None:
     for k in range(found):
         candidate[k] = np.int32(packed[k] >> np.uint64(32))
         bits[k] = np.uint32(packed[k] & np.uint64(0xFFFFFFFF))
-
-
-@compiled
-def _key(bits: int, row: int, column: int, seed: int) -> Any:
-    tie = splitmix((np.uint64(row) << np.uint64(32)) | np.uint64(column), seed)
-    return (np.uint64(bits) << np.uint64(32)) | (tie >> np.uint64(32))
-
-
-@compiled
-def _replace_least(heap: npt.NDArray[np.uint64], key: Any) -> None:
-    size, at = len(heap), 0
-    while 2 * at + 1 < size:
-        child = 2 * at + 1
-        if child + 1 < size and heap[child + 1] < heap[child]:
-            child += 1
-        if heap[child] >= key:
-            break
-        heap[at] = heap[child]
-        at = child
-    heap[at] = key
 
 
 @compiled
