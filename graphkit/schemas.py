@@ -56,6 +56,7 @@ USERS_FILE: Final = "users.parquet"
 PLAYLISTS_FILE: Final = "playlists.parquet"
 LINKS_FILE: Final = "links.parquet"
 REJECTED_FILE: Final = "rejected.parquet"
+DAYS_FILE: Final = "days.parquet"
 DATASET_FILE: Final = "dataset.json"
 
 

@@ -16,6 +16,7 @@ from graphkit import schemas
 from graphkit.artefacts import Batch, Manifest, StageSpec, Workspace
 from graphkit.config import load_config
 from graphkit.config.sections import GraphSection
+from graphkit.datasets.days import write_days
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
 
 DAY_0 = datetime(2024, 1, 1, tzinfo=UTC)
@@ -110,6 +111,7 @@ def workspace_of(
         write_interactions(work.folder, rows)
         users.cast({"user": pl.UInt32}).write_parquet(work.path(schemas.USERS_FILE))
         items.write_parquet(work.path(schemas.ITEMS_FILE))
+        write_days(work.folder)
         write_meta(work.folder, meta)
         work.commit()
     return workspace

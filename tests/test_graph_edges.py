@@ -26,9 +26,9 @@ from graphkit.graph.memory import MemoryLimit, parse_memory
 from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.relations import kept_relations
 from graphkit.graph.store import Relation
-from graphkit.graph.ties import tie_order
 from graphkit.graph.weights import formula
 from graphkit.graph.windows import Window
+from graphkit.ties import tie_order
 
 nodes = st.sampled_from([(kind, item) for kind, size in NUM_ITEMS.items() for item in range(size)])
 seconds = st.sampled_from([None, 10.0, 30.0, 90.0])

@@ -11,12 +11,11 @@ from graph_logs import NUM_ITEMS, NUM_USERS, Row, day, meta_of, workspace_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphkit import schemas
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import load_config
-from graphkit.datasets.store import Dataset
-from graphkit.graph import update
+from graphkit.graph import occurrences
 from graphkit.graph.build import build_graph
-from graphkit.graph.update import day_digests
 from graphkit.graph.windows import Window
 
 DAY = 24 * 60
@@ -80,13 +79,13 @@ def advance(root: Path, before: list[Row], after: list[Row], days: float = 1, *o
 
 def test_only_the_new_days_of_the_log_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     windows: list[Window] = []
-    read = update.Occurrences._log
+    read = occurrences.Occurrences._log
 
-    def spy(self: update.Occurrences, window: Window) -> pl.LazyFrame:
+    def spy(self: occurrences.Occurrences, window: Window) -> pl.LazyFrame:
         windows.append(window)
         return read(self, window)
 
-    monkeypatch.setattr(update.Occurrences, "_log", spy)
+    monkeypatch.setattr(occurrences.Occurrences, "_log", spy)
     advance(tmp_path, ALWAYS, ALWAYS)
     grouped = [window for window in windows if window.end == day(21) and window.start == day(20)]
     assert grouped, windows
@@ -157,19 +156,33 @@ def test_a_user_who_is_gone_means_a_full_build(tmp_path: Path, capsys: pytest.Ca
     assert "users or items" in capsys.readouterr().err
 
 
-def test_a_digest_knows_every_row(tmp_path: Path) -> None:
-    """Days count back from the window's end, by external ids and whatever the numbers and the order are."""
-    window = Window(day(0), day(20))
+def days_of(root: Path, rows: list[Row], newcomer: str | None = None) -> dict[str, tuple[int, int]]:
+    """Rows and digest of each day of a log."""
+    workspace = workspace_of(root, rows, meta_of(20, 16), newcomer=newcomer)
+    table = pl.read_parquet(workspace.current("dataset").path(schemas.DAYS_FILE))
+    return {str(when): (count, digest) for when, count, digest in table.iter_rows()}
 
-    def digests(rows: list[Row]) -> dict[str, list[int]]:
-        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-            dataset = Dataset.current(dataset_as_of(Path(folder), rows, 20))
-            return day_digests(dataset, load_config(), window)
 
-    rows = [*ALWAYS, Row(5, "track", 1, 17 * DAY), Row(5, "track", 2, 17 * DAY + 1)]
-    expected = digests(rows)
-    assert {k: n for k, (n, _) in expected.items()} == {"0": 4, "2": 2, "6": 4}
-    assert digests(rows[::-1]) == expected
-    swapped = [row._replace(item={1: 2, 2: 1}[row.item]) if row.user == 5 else row for row in rows]
-    assert digests(swapped)["2"] != expected["2"]
-    assert digests(swapped)["6"] == expected["6"]
+def test_a_days_digest_knows_every_row(tmp_path: Path) -> None:
+    rows = [*ALWAYS, Row(5, "track", 1, 17 * DAY), Row(5, "track", 2, 17 * DAY + 1, seconds=3)]
+    expected = days_of(tmp_path / "a", rows)
+    assert {when: count for when, (count, _) in expected.items()} == {
+        "2024-01-14": 4, "2024-01-18": 2, "2024-01-20": 4,
+    }  # fmt: skip
+    assert days_of(tmp_path / "b", rows[::-1]) == expected
+    renumbered = [row._replace(user=row.user + 1) for row in rows]
+    assert days_of(tmp_path / "c", renumbered, newcomer="first") == expected
+    for name, changed in {
+        "item": [row._replace(item={1: 2, 2: 1}[row.item]) if row.user == 5 else row for row in rows],
+        "user": [row._replace(user=6) if row.user == 5 else row for row in rows],
+        "time": [row._replace(minute=row.minute + 2) if row.user == 5 else row for row in rows],  # type: ignore[operator]
+        "signal": [row._replace(signal="follow") if row.user == 5 else row for row in rows],
+        "seconds": [row._replace(seconds=9) if row.user == 5 else row for row in rows],
+    }.items():
+        found = days_of(tmp_path / name, changed)
+        assert found["2024-01-18"] != expected["2024-01-18"], name
+        assert found["2024-01-14"] == expected["2024-01-14"]
+
+
+def test_a_log_without_time_has_no_days(tmp_path: Path) -> None:
+    assert days_of(tmp_path, [row._replace(minute=None) for row in ALWAYS]) == {}

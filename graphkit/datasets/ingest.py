@@ -16,6 +16,7 @@ from graphkit.config.sections import DatasetSection
 from graphkit.datasets.assign import Sides, SplitRule, assign_split
 from graphkit.datasets.cards import Card, check_roles, find_card, read_card
 from graphkit.datasets.catalogue import derive_catalogue, read_catalogue, with_items
+from graphkit.datasets.days import write_days
 from graphkit.datasets.files import SourceFile, find_files
 from graphkit.datasets.interactions import Log, read_log, without_duplicates
 from graphkit.datasets.people import describe_users, number_users, read_profiles
@@ -186,6 +187,7 @@ def _write(work: StageWork, card: Card, made: _Made) -> None:
         config=card.config,
     )
     write_meta(work.folder, meta)
+    write_days(work.folder)
     work.data_window = _window(made.sides)
     work.metrics = _metrics(card, made)
 

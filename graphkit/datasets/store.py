@@ -1,7 +1,8 @@
 """The dataset artefact: validated tables with integer ids, and what is true of the whole.
 
 Files: ``interactions/part-*.parquet`` (sorted by user, then time), ``items.parquet``, ``users.parquet``,
-``dataset.json``, and where there are any ``playlists.parquet``, ``links.parquet``, ``rejected.parquet``.
+``days.parquet``, ``dataset.json``, and where there are any ``playlists.parquet``, ``links.parquet``,
+``rejected.parquet``.
 """
 
 from __future__ import annotations

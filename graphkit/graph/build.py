@@ -16,15 +16,18 @@ from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.relations import kept_relations
 from graphkit.graph.snapshots import SnapshotWriter, Written
 from graphkit.graph.store import LISTENING, USER_NODE, Relation, save_about
-from graphkit.graph.update import Base, find_base, write_digests
+from graphkit.graph.update import Base, find_base
 from graphkit.graph.windows import snapshot_windows
 from graphkit.parallel import thread_count
 from graphkit.progress import say
 from graphkit.text import check_text_model, item_texts, language_warning, model_identity
-from graphkit.text_encoder import encode_texts
+from graphkit.text_encoder import encode_texts, uncached_texts
 
 #: Encoded texts are kept here, beside the stages: a batch is replaced, its texts rarely change.
 TEXT_CACHE = "text-cache"
+#: Seen: what the text model takes with its library, and what one text's vector takes on its way into the file.
+ENCODER_BYTES = 500 * 2**20
+BYTES_PER_TEXT = 6_000
 
 
 def build_graph(workspace: Workspace, config: Config) -> Batch:
@@ -48,10 +51,8 @@ def build_graph(workspace: Workspace, config: Config) -> Batch:
         work.snapshot_id = dataset.batch.manifest.snapshot_id
         started = time.perf_counter()
         written = write_snapshots(work, dataset, config, relations, limit, base)
-        if config.graph.incremental and dataset.meta.cutoff is not None:
-            write_digests(work.folder, dataset, config)
         counted = time.perf_counter()
-        features, text_metrics = encode_items(dataset, config, workspace.root / TEXT_CACHE)
+        features, text_metrics = encode_items(dataset, config, workspace.root / TEXT_CACHE, limit)
         seconds = {"edges": round(counted - started, 2), "text": round(time.perf_counter() - counted, 2)}
         _finish(work, dataset, config, written, features)
         work.metrics |= {**text_metrics, "seconds": seconds, "base": base.batch.id if base else None}
@@ -82,12 +83,16 @@ def write_snapshots(
     return {name: written[name] for name in windows}
 
 
-def encode_items(dataset: Dataset, config: Config, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def encode_items(
+    dataset: Dataset, config: Config, cache: Path, limit: MemoryLimit
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Text features float32 [num_items, dim] of each type, and the metrics about them."""
     items = dataset.items()
     of_type = {t: items.filter(items["item_type"] == t) for t in dataset.meta.types}
     texts = {t: item_texts(frame) for t, frame in of_type.items()}
     every = [text for found in texts.values() for text in found]
+    encoder = ENCODER_BYTES if uncached_texts(every, config.text, cache) else 0
+    limit.check("encode the texts", encoder + BYTES_PER_TEXT * len(every))
     vectors = encode_texts(every, config.text, cache, thread_count(config.run.threads))
     ends = np.cumsum([len(found) for found in texts.values()])
     features = dict(zip(texts, np.split(vectors, ends[:-1]), strict=True))

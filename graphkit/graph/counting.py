@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from graphkit.compiled import compiled
 from graphkit.graph.incidence import Floats, Ints, Lists, Longs
-from graphkit.graph.ties import splitmix
 from graphkit.graph.weights import LOG_PRODUCT, PRODUCT, RATIO, Formula
+from graphkit.ties import splitmix
 
 #: A row that visits fewer pairs than this share of the sources keeps a list of what it touched.
 _SPARSE = 1

@@ -15,7 +15,7 @@ from graphkit.config.sections import GraphSection
 from graphkit.graph.incidence import Incidence, incidence
 from graphkit.graph.occurrences import PAIR, TYPE_CODE
 from graphkit.graph.signals import WEIGHT
-from graphkit.graph.ties import tie_order
+from graphkit.ties import tie_order
 
 _SIZE = pl.len().over(schemas.USER)
 

@@ -52,11 +52,6 @@ class Occurrences:
         counted = self._log(self.window).group_by(TYPE_CODE, schemas.ITEM).agg(pl.len().alias("rows"))
         return counted.collect(engine="streaming")
 
-    def raw_chunks(self, limit: MemoryLimit) -> Iterator[pl.DataFrame]:
-        """The rows of the log that count, not yet de-duplicated."""
-        for of_users in self._user_ranges(limit):
-            yield self._log(self.window).filter(of_users).collect(engine="streaming")
-
     def _user_ranges(self, limit: MemoryLimit) -> Iterator[pl.Expr]:
         total = self.dataset.interactions().select(pl.len()).collect().item()
         limit.check("read the log", _LEAST_ROWS * _BYTES_PER_ROW)

@@ -1,14 +1,12 @@
 """A graph of new days made from the last one: which occurrences can be taken over, and the proof that they can.
 
-Under ``graph.incremental`` a batch keeps ``state/<snapshot>.parquet``, the occurrences of its window, and
-``state.json``, a digest of every day of the log behind them. A later build reads the occurrences, drops what left
-the window, and reads only the new days of the log in full. It starts from nothing, and says why, where a digest
-differs: the graph is in any case exactly that of a full build.
+Under ``graph.incremental`` a batch keeps ``state/<snapshot>.parquet``, the occurrences of its window. A later build
+reads them, drops what left the window, and reads only the new days of the log. It starts from nothing, and says why,
+where the two datasets' digests of a day differ: the graph is in any case exactly that of a full build.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,18 +21,15 @@ import polars as pl
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
+from graphkit.datasets.days import DAY
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError
-from graphkit.graph.memory import MemoryLimit
-from graphkit.graph.occurrences import TYPE_CODE, Occurrences
-from graphkit.graph.signals import WEIGHT
+from graphkit.graph.occurrences import TYPE_CODE
 from graphkit.graph.store import SNAPSHOTS
-from graphkit.graph.ties import tie_order
 from graphkit.graph.windows import Window, snapshot_windows
 from graphkit.parquet import GrowingTable
 from graphkit.progress import say
 
-STATE_FILE: Final = "state/days.json"
 _DAY: Final = timedelta(days=1)
 
 
@@ -83,13 +78,6 @@ class StateWriter:
         self._stack.close()
 
 
-def write_digests(folder: Path, dataset: Dataset, config: Config) -> None:
-    """Write the digests of every day of the log that a snapshot saw."""
-    windows = snapshot_windows(dataset, config.graph.window_days)
-    digests = {name: day_digests(dataset, config, window) for name, window in windows.items()}
-    (folder / STATE_FILE).write_text(json.dumps(digests, indent=1), encoding="utf-8")
-
-
 def find_base(workspace: Workspace, dataset: Dataset, spec: StageSpec, config: Config) -> Base | None:
     """The current graph as a start for the one of ``spec``; None, and the reason is said, where it cannot be."""
     if not workspace.has("graph"):
@@ -124,12 +112,8 @@ def _base(workspace: Workspace, dataset: Dataset, spec: StageSpec, config: Confi
     numbers = _renumbered(old, dataset)
     if numbers is None:
         return "users or items of the last graph's dataset are missing in this one"
-    kept = json.loads(batch.path(STATE_FILE).read_text(encoding="utf-8"))
     for name in SNAPSHOTS:
-        end, start = old_windows[name].end, new_windows[name].start
-        days = None if start is None or end is None else (end - start) // _DAY
-        then = {day: digest for day, digest in kept[name].items() if days is None or int(day) < days}
-        if day_digests(dataset, config, Window(start, end)) != then:
+        if not _same_days(old, dataset, Window(new_windows[name].start, old_windows[name].end)):
             return f"the log of the {name} window has changed since"
     return Base(batch, old_windows, *numbers)
 
@@ -140,6 +124,16 @@ def _advances(old: Window, new: Window) -> bool:
     if old.start is None or new.start is None:
         return old.start is new.start
     return old.start <= new.start <= old.end and not (new.start - old.start) % _DAY
+
+
+def _same_days(old: Dataset, new: Dataset, overlap: Window) -> bool:
+    """Whether both logs agree on every day that the overlap touches."""
+    assert overlap.end is not None  # narrows: windows that moved have an end
+    inside = pl.col(DAY) <= (overlap.end - timedelta(milliseconds=1)).date()
+    if overlap.start is not None:
+        inside = inside & (pl.col(DAY) >= overlap.start.date())
+    one, other = (pl.read_parquet(dataset.batch.path(schemas.DAYS_FILE)).filter(inside) for dataset in (old, new))
+    return one.equals(other)
 
 
 def _renumbered(old: Dataset, new: Dataset) -> tuple[npt.NDArray[np.uint32], pl.DataFrame] | None:
@@ -153,34 +147,3 @@ def _renumbered(old: Dataset, new: Dataset) -> tuple[npt.NDArray[np.uint32], pl.
     numbers = users.sort(schemas.USER)["new"].to_numpy().astype(np.uint32)
     code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(new.meta.types)).to_physical().cast(pl.UInt32).alias(TYPE_CODE)
     return numbers, items.select(code, schemas.ITEM, "new_item")
-
-
-def day_digests(dataset: Dataset, config: Config, window: Window) -> dict[str, list[int]]:
-    """Rows and a checksum of the rows that count, by whole days before the window's end.
-
-    The checksum is a sum of one hash a row over external ids, so it depends neither on numbers nor on order.
-    """
-    users = dataset.users().sort(schemas.USER)[schemas.USER_ID].hash().to_numpy()
-    items = dataset.items().select(schemas.ITEM_TYPE, schemas.ITEM, id_hash=pl.col(schemas.ITEM_ID).hash())
-    code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(dataset.meta.types)).to_physical().cast(pl.UInt32)
-    items = items.select(code.alias(TYPE_CODE), schemas.ITEM, "id_hash")
-    found: dict[int, list[int]] = {}
-    log = Occurrences(dataset, window, config.graph)
-    for rows in log.raw_chunks(MemoryLimit.of(config.graph.memory)):
-        for day, digest in _digests(rows.join(items, on=[TYPE_CODE, schemas.ITEM]), users, window):
-            total = found.setdefault(day, [0, 0])
-            found[day] = [total[0] + digest[0], (total[1] + digest[1]) % 2**64]
-    return {str(day): found[day] for day in sorted(found)}
-
-
-def _digests(rows: pl.DataFrame, users: npt.NDArray[np.uint64], window: Window) -> list[tuple[int, tuple[int, int]]]:
-    assert window.end is not None  # narrows: only a window with an end can move
-    time = rows[schemas.TIMESTAMP].to_physical().to_numpy()
-    key = users[rows[schemas.USER].to_numpy()] + tie_order(rows["id_hash"].to_numpy(), 1)
-    key = tie_order(key, 2) + tie_order(time, 3) + rows[WEIGHT].to_numpy().view(np.uint32)
-    day = (int(window.end.timestamp() * 1000) - 1 - time) // 86_400_000
-    hashed = tie_order(key, 4)
-    order = np.argsort(day, kind="stable")
-    days, starts, counts = np.unique(day[order], return_index=True, return_counts=True)
-    sums = np.add.reduceat(hashed[order], starts) if len(starts) else np.zeros(0, np.uint64)
-    return [(int(d), (int(n), int(s))) for d, n, s in zip(days, counts, sums, strict=True)]

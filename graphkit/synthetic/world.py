@@ -17,6 +17,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
+from graphkit.datasets.days import write_days
 from graphkit.datasets.split import time_split
 from graphkit.datasets.statistics import measure_tables
 from graphkit.datasets.store import DatasetMeta, write_meta
@@ -91,6 +92,7 @@ def _write(work: StageWork, config: Config) -> None:
     meta = _meta(config, cutoff, label_start)
     rows = pl.scan_parquet(work.path(schemas.INTERACTIONS_DIR) / "*.parquet")
     write_meta(work.folder, meta.model_copy(update={"statistics": measure_tables(rows, items, meta)}))
+    write_days(work.folder)
     work.data_window = {
         "first": WINDOW_START.isoformat(),
         "last": _LAST.isoformat(),
