@@ -1,4 +1,8 @@
-"""Machine code from Python loops (numba), kept on disk between runs where a folder can be written."""
+"""Machine code from Python loops (numba), kept on disk between runs where a folder can be written.
+
+What is kept is renewed when the file of the function changes, not when a function it calls does: functions that
+call each other stand in one file.
+"""
 
 from __future__ import annotations
 

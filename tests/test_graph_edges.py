@@ -18,9 +18,10 @@ from graphkit.config.sections import GraphSection
 from graphkit.errors import ConfigError
 from graphkit.graph import edges as edges_module
 from graphkit.graph import occurrences as occurrences_module
-from graphkit.graph.counting import Rules, block_bounds, count_block
+from graphkit.graph.counting import block_bounds, count_block
 from graphkit.graph.edges import EdgeCounter, Edges, directed
 from graphkit.graph.incidence import incidence
+from graphkit.graph.kernel import Rules
 from graphkit.graph.listening import Listening, gather
 from graphkit.graph.memory import MemoryLimit, parse_memory
 from graphkit.graph.occurrences import Occurrences

@@ -18,6 +18,7 @@ from graphkit.artefacts.spec import StageSpec, version
 _PACKAGES: Final = (
     "graphkit",
     "numpy",
+    "numba",
     "polars",
     "torch",
     "dgl",

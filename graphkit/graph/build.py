@@ -136,5 +136,5 @@ def _metrics(written: Mapping[str, Written]) -> dict[str, Any]:
     return {
         "edges": {name: {r.name: n for r, n in found.edges.items()} for name, found in written.items()},
         **{key: {name: getattr(found, key) for name, found in written.items()} for key in counts},
-        "warnings": [warning for name, found in written.items() for warning in found.warnings(name)],
+        "warnings": list(dict.fromkeys(w for name, found in written.items() for w in found.warnings(name))),
     }

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import polars as pl
 
 from graphkit.config.sections import GraphSection
-from graphkit.graph.counting import EdgeBlock, Rules, block_bounds, count_block, pairs_per_item
+from graphkit.graph.counting import EdgeBlock, block_bounds, count_block, pairs_per_item
 from graphkit.graph.incidence import Floats, Incidence, Ints, Longs, offsets, turned
+from graphkit.graph.kernel import Rules
 from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.prune import InEdges, merged
 from graphkit.graph.store import Csc, Relation
@@ -108,8 +109,9 @@ class EdgeCounter:
         return self._collected(track(blocks, f"{relation.src} to {relation.dst}", total=len(bounds)), relation.name)
 
     def _collected(self, blocks: Iterator[EdgeBlock], name: str) -> InEdges:
-        degrees: list[Longs] = []
-        parts: list[EdgeBlock] = []
+        none = np.zeros(0, np.int32)
+        nothing = EdgeBlock(np.zeros(0, np.int64), none, none, np.zeros(0, np.float32))
+        degrees, parts = [nothing.degree], [nothing]
         found, fits = 0, True
         for block in blocks:
             degrees.append(block.degree)

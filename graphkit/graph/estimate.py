@@ -139,7 +139,9 @@ class _Sample:
             return {"relation": relation.name, "pairs": counter.raw_pairs(relation), "edges": edges}
         counter = self._counter(self.listening)
         pairs = counter.raw_pairs(relation) * self.scale
-        return {"relation": relation.name, "pairs": round(pairs), "edges": round(self._edges(counter, relation))}
+        most = pairs / 2 if relation.same_type else pairs  # no edge without a pair of a user's
+        edges = min(self._edges(counter, relation), most)
+        return {"relation": relation.name, "pairs": round(pairs), "edges": round(edges)}
 
     def seconds(self, pairs: int, edges: int) -> float:
         """Reading, counting at the sample's speed, and writing."""
@@ -189,7 +191,7 @@ def neighbours(wanted: Floats, listeners: npt.NDArray[np.int64], degrees: npt.ND
     bins = np.floor(np.log2(listeners[met])).astype(int)
     size = np.bincount(bins).clip(1)
     x = np.bincount(bins, np.log(listeners[met])) / size
-    y = np.log(np.maximum(np.bincount(bins, degrees[met]) / size, 0.1))
+    y = np.log(np.maximum(np.bincount(bins, degrees[met]) / size, 1e-3))
     there = np.bincount(bins) > 0
     x, y = x[there], y[there]
     at = np.log(np.maximum(wanted, 1e-9))

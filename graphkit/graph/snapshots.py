@@ -40,11 +40,15 @@ class Written:
     rows_too_short: int = 0
     pairs_counted: int = 0
     edges: dict[Relation, int] = field(default_factory=dict)
+    without_playlists: list[str] = field(default_factory=list)
     isolated_nodes: dict[str, int] = field(default_factory=dict)
 
     def warnings(self, name: str) -> list[str]:
         empty = [relation.name for relation, count in self.edges.items() if not count]
-        return [f"the relation {relation} has no edges in the {name!r} graph" for relation in empty]
+        absent = [
+            f"no playlist has a pair for {relation}: the relation is left out" for relation in self.without_playlists
+        ]
+        return [*absent, *(f"the relation {relation} has no edges in the {name!r} graph" for relation in empty)]
 
 
 @dataclass(frozen=True)
@@ -67,21 +71,25 @@ class SnapshotWriter:
         found.rows_too_short = self._rows_too_short()
         touched = {t: np.zeros(size, np.bool_) for t, size in self.dataset.meta.num_items.items()}
         counters = {CO_LISTENING: self._counter(listening)}
-        if any(relation.kind == PLAYLIST for relation in relations):
-            seed = self.config.run.seed
-            counters[PLAYLIST] = self._counter(read_playlists(self.dataset, self.config.graph, seed))
+        kinds = {relation.kind for relation in relations}
+        if PLAYLIST in kinds:
+            playlists = read_playlists(self.dataset, self.config.graph, self.config.run.seed)
+            counters[PLAYLIST] = self._counter(playlists)
         for relation in relations:
             if relation.kind == LISTENING:
                 edges = listened(listening.by_type[relation.dst])
             else:
                 edges = counters[relation.kind].edges(relation)
                 found.pairs_counted += counters[relation.kind].raw_pairs(relation)
+            if relation.kind == PLAYLIST and not len(edges.dst):  # which types meet is up to the playlists
+                found.without_playlists.append(relation.name)
+                continue
             found.edges[relation] = edges.count(relation.same_type)
             self._write(relation, edges, touched)
         self._refuse_empty(found)
-        if any(relation.kind == LISTENING for relation in relations):
-            touched[USER_NODE] = np.arange(self.dataset.meta.num_users) < listening.users
         found.isolated_nodes = {t: int((~seen).sum()) for t, seen in touched.items()}
+        if LISTENING in kinds:
+            found.isolated_nodes[USER_NODE] = self.dataset.meta.num_users - listening.users
         return found
 
     def _read_listening(self) -> Listening:
@@ -119,8 +127,7 @@ class SnapshotWriter:
             path.write_bytes((self.folder / edge_table(name, relation)).read_bytes())
 
     def _refuse_empty(self, found: Written) -> None:
-        # Playlists hold what people put there: which types meet is no choice of the configuration.
-        empty = [r.name for r, count in found.edges.items() if not count and r.kind != PLAYLIST]
+        empty = [relation.name for relation, count in found.edges.items() if not count]
         settings = self.config.graph
         if not empty or (settings.empty_relations == "keep" and any(found.edges.values())):
             return
