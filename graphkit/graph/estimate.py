@@ -135,8 +135,8 @@ class _Sample:
             return {"relation": relation.name, "pairs": 0, "edges": round(pairs)}
         if relation.kind == PLAYLIST:  # counted whole: playlists are few
             counter = self._counter(read_playlists(self.dataset, self.config.graph, self.config.run.seed))
-            edges = counter.edges(relation).count(relation.same_type)
-            return {"relation": relation.name, "pairs": counter.raw_pairs(relation), "edges": edges}
+            whole = counter.edges(relation).count(relation.same_type)
+            return {"relation": relation.name, "pairs": counter.raw_pairs(relation), "edges": whole}
         counter = self._counter(self.listening)
         pairs = counter.raw_pairs(relation) * self.scale
         most = pairs / 2 if relation.same_type else pairs  # no edge without a pair of a user's
