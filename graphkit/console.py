@@ -149,6 +149,8 @@ def show_plan(rows: Rows, as_json: bool, estimate: BuildEstimate | None = None) 
         f"{estimate.pairs:,} pairs to count, {estimate.texts:,} texts to encode "
         f"(from {estimate.users_sampled:,} of {estimate.users:,} users; right within a factor of two)"
     )
+    if estimate.memory_bytes > estimate.memory_limit_bytes:
+        _console().print(f"[yellow]more than --memory, {estimate.memory_limit_bytes / 2**20:,.0f} MiB[/]")
 
 
 def show_ranking(ranking: Any, as_json: bool) -> None:

@@ -32,6 +32,9 @@ Floats = npt.NDArray[np.float32]
 
 #: Tokens in a batch, about: larger ones are up to 20 % faster, but waste more on the repeats.
 TOKENS_PER_BATCH: Final = 256
+#: Seen: what the text model takes with its library, and one text's vector on its way into the graph.
+ENCODER_BYTES: Final = 600 * 2**20
+BYTES_PER_TEXT: Final = 6_000
 #: Encoded texts are written to the cache this many at a time, so a kill costs at most these.
 TEXTS_PER_PART: Final = 4096
 

@@ -86,24 +86,28 @@ def workspace_of(
     titles: str | None = None,
     language: str | None = None,
     newcomer: str | None = None,
+    first_user: int = 0,
 ) -> Workspace:
     """A workspace whose current dataset holds ``rows``; items are called ``<titles> <number>``.
 
-    Users are ``user-0``, ``user-1``, …; ``newcomer`` stands before them, as number 0.
+    Users are ``user-0``, ``user-1``, … (or from ``first_user`` on); ``newcomer`` stands before them, as number 0.
+    Ids of items are the same in every type.
     """
     workspace = Workspace(root)
-    spec = StageSpec.of("dataset", load_config(), inputs={"rows": repr((rows, titles, language, meta))})
+    spec = StageSpec.of(
+        "dataset", load_config(), inputs={"rows": repr((rows, titles, language, meta, newcomer, first_user))}
+    )
     items = pl.DataFrame(
         [
-            (kind, item, f"{kind}:{item}", titles and f"{titles} {item}", None, language, None, None)
-            for kind, size in NUM_ITEMS.items()
+            (kind, item, f"{item}", titles and f"{titles} {item}", None, language, None, None)
+            for kind, size in meta.num_items.items()
             for item in range(size)
         ],
         schema={"item_type": pl.String, "item": pl.UInt32}
         | dict.fromkeys(("item_id", "title", "description", "language", "genre", "creator"), pl.String),
         orient="row",
     )
-    names = ([newcomer] if newcomer else []) + [f"user-{number}" for number in range(meta.num_users)]
+    names = ([newcomer] if newcomer else []) + [f"user-{first_user + number}" for number in range(meta.num_users)]
     users = pl.DataFrame({"user": range(meta.num_users), "user_id": names[: meta.num_users]}).cast(
         {"user": pl.UInt32}
     )

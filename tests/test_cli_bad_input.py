@@ -215,7 +215,7 @@ def test_an_unknown_user_gets_what_is_popular(graphkit: Cli, finished_chain: Pat
 @pytest.fixture
 def damaged(own_chain: Path) -> tuple[Path, Path]:
     """The chain with one byte of its graph flipped, and the damaged file."""
-    path = Workspace(own_chain).current("graph").path("edges.safetensors")
+    path = Workspace(own_chain).current("graph").path("features.safetensors")
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)

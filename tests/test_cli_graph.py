@@ -32,6 +32,9 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("graph.window_days=-5", "greater than 0"),
         ("graph.window_days=0", "greater than 0"),
+        ("graph.window_days=40000", "less than or equal to 36500"),
+        ("graph.max_gap_days=1e12", "less than or equal to 36500"),
+        ('graph.signal_weights={"stream": 1e30}', "less than or equal to 1000000"),
         ("graph.max_items_per_user=0", "greater than 0"),
         ("graph.min_support=0", "greater than 0"),
         ("graph.top_k=0", "greater than 0"),
@@ -47,7 +50,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("graph.kinds=[playlists]", "'playlist'"),
         ('graph.signal_weights={"strem": 1}', "did you mean 'stream'"),
         ('graph.signal_weights={"audiobok.stream": 1}', "did you mean 'audiobook.stream'"),
-        ('graph.signal_weights={"stream": 0}', "greater than 0"),
+        ('graph.signal_weights={"stream": 0}', "greater than or equal to 0.000001"),
         ("graph.exclude_relations=[playlist:track-track]", "known: audiobook-audiobook"),
         ("graph.memory=lots", "as 4GiB or 800MiB"),
         ("graph.memory=-4GiB", "as 4GiB or 800MiB"),

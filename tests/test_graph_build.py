@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from graphkit.artefacts import Workspace
 from graphkit.config import load_config
+from graphkit.datasets.store import DatasetMeta
 from graphkit.errors import ConfigError, DataError, InputError
 from graphkit.graph.build import build_graph
 from graphkit.graph.relations import kept_relations
@@ -166,6 +167,28 @@ def test_a_relation_without_edges_is_refused_by_name_or_kept_with_a_warning(tmp_
         0,
         0,
     ]
+
+
+@pytest.mark.parametrize("meta", [META, meta_of()])
+def test_a_type_without_items_has_empty_tables(tmp_path: Path, meta: DatasetMeta) -> None:
+    types = {"film": 0, **NUM_ITEMS}
+    workspace = workspace_of(
+        tmp_path, ROWS, meta.model_copy(update={"types": tuple(types), "num_items": types, "num_users": 8})
+    )
+    batch = build_graph(workspace, load_config(overrides=[KEEP]))
+    for snapshot in (FIT, SERVE):
+        table = pl.read_parquet(batch.path(edge_table(snapshot, joined("film", "track"))))
+        assert (table.height, table.columns[:2]) == (0, ["src", "dst"])
+        assert read_graph(batch, snapshot).relations[joined("film", "track")].indptr.tolist() == [0, 0, 0, 0]
+
+
+def test_seconds_are_asked_of_the_rows_that_count(tmp_path: Path) -> None:
+    """Follows carry seconds, streams none: with follows alone 30 seconds can be asked for."""
+    rows = [row._replace(signal="follow", seconds=20.0 + 5 * k) for k, row in enumerate(ROWS)]
+    short = build(tmp_path, [*rows, *ROWS[:2]], 'graph.signal_weights={"follow": 1}', "graph.min_seconds=30")
+    assert short.current("graph").manifest.metrics["rows_too_short"] == {"fit": 4, "serve": 4}
+    with pytest.raises(DataError, match="the rows that count have none"):
+        build(tmp_path / "none", ROWS, "graph.min_seconds=30")
 
 
 def test_excluded_relations_are_left_out_in_either_order(tmp_path: Path) -> None:

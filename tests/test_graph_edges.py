@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -67,7 +70,7 @@ NO_LIMIT = MemoryLimit(2**60)
 def listening_of(rows: Sequence[Row], config: GraphSection, seed: int = 0) -> Listening:
     with tempfile.TemporaryDirectory() as folder:
         chunks = Occurrences(dataset_of(Path(folder), rows, meta_of()), Window(), config).chunks(NO_LIMIT)
-        return gather(chunks, NUM_USERS, NUM_ITEMS, config, seed)
+        return gather(chunks, NUM_USERS, NUM_ITEMS, config, seed, NO_LIMIT)
 
 
 def build(rows: Sequence[Row], config: GraphSection, threads: int = 1, seed: int = 0) -> dict[Relation, Edges]:
@@ -159,6 +162,36 @@ def test_edges_are_those_of_a_plain_count_under_every_option(rows: list[Row], co
     assert {pair: weight for pair, (_, weight) in found.items()} == pytest.approx(
         {pair: weight for pair, (_, weight) in expected.items()}, rel=1e-5
     )
+
+
+@pytest.mark.parametrize("weight", ["cosine", "pmi"])
+@pytest.mark.parametrize("options", [{}, {"max_gap_days": 1.0}, {"heavy_users": "log", "shrinkage": 2.0}])
+def test_wide_rows_sparse_and_dense(weight: str, options: dict[str, Any]) -> None:
+    """300 x 200 items of 80 users, popular ones and rare ones: more candidates than the selection holds at once."""
+    rng = np.random.default_rng(1)
+    sizes = {"audiobook": 300, "podcast": 200}
+    rows = [
+        Row(user, kind, int(size * rng.random() ** 3), int(rng.integers(40 * 24 * 60)))
+        for user in range(80)
+        for kind, size in sizes.items()
+        for _ in range(rng.integers(1, 60))
+    ]
+    config = GraphSection(weight=weight, top_k=5, prune="destination", **options)
+    meta = meta_of().model_copy(update={"types": tuple(sizes), "num_items": sizes, "num_users": 80})
+    with tempfile.TemporaryDirectory() as folder:
+        chunks = Occurrences(dataset_of(Path(folder), rows, meta), Window(), config).chunks(NO_LIMIT)
+        found = gather(chunks, 80, sizes, config, 0, NO_LIMIT)
+    counter = EdgeCounter(found.by_type, found.total, config, 0, 2, NO_LIMIT)
+    relations = kept_relations(tuple(sizes), ())
+    kept = rows_of({relation: counter.edges(relation) for relation in relations})
+    every, own = defaultdict(list), defaultdict(list)
+    for (one, other), (_, value) in count_by_hand(rows, config).items():
+        at_one, at_other = kept.get((one, other), (0, 0, False, False))[2:]
+        for end, far, there in ((one, other, at_one), (other, one, at_other)):
+            every[end, far[0]].append(value)
+            own[end, far[0]] += [value] if there else []
+    for end, values in every.items():
+        assert sorted(own[end]) == pytest.approx(sorted(values)[-5:], rel=1e-5), end
 
 
 @given(logs(), unpruned, st.integers(1, 3), st.sampled_from(["either", "both", "destination"]))
@@ -323,6 +356,12 @@ def test_no_amount_of_memory_is_refused(text: str) -> None:
         parse_memory(text)
 
 
+def test_settings_far_too_large_take_no_memory() -> None:
+    rows = [Row(user, "audiobook", item) for user in (0, 1) for item in range(4)]
+    config = GraphSection(top_k=10**12, max_items_per_user=10**12)
+    assert as_bytes(build(rows, config)) == as_bytes(build(rows, GraphSection()))
+
+
 @pytest.mark.parametrize("top_k", [5, None])
 def test_a_limit_too_small_names_the_least_that_would_do(top_k: int | None) -> None:
     rng = np.random.default_rng(0)
@@ -339,3 +378,12 @@ def test_a_limit_too_small_names_the_least_that_would_do(top_k: int | None) -> N
     assert raised.value.expected is not None
     least = int(raised.value.expected.split("at least ")[1].split(" MiB")[0].replace(",", ""))
     assert len(edges((least + 64) * 2**20).dst) > 0
+
+
+@pytest.mark.slow
+def test_the_compiled_loops_stay_inside_their_arrays(tmp_path: Path) -> None:
+    """The counts by every option once more, in a process whose compiled code checks each index."""
+    checked = os.environ | {"NUMBA_BOUNDSCHECK": "1", "NUMBA_CACHE_DIR": str(tmp_path)}
+    words = ["-m", "pytest", __file__, "-q", "-p", "no:cacheprovider", "-k", "plain_count or strongest or wide_rows"]
+    done = subprocess.run([sys.executable, *words], env=checked, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]

@@ -84,13 +84,15 @@ class GraphSection(Section):
     empty_relations: Literal["refuse", "keep"] = Field(
         default="refuse", description="a relation without a single edge: an error, or a warning"
     )
-    window_days: Positive | None = Field(default=90, description="days before the cut-off; None: all of train")
-    signal_weights: dict[str, PositiveFloat] = Field(
+    window_days: Annotated[int, Field(gt=0, le=36_500)] | None = Field(
+        default=90, description="days before the cut-off; None: all of train"
+    )
+    signal_weights: dict[str, Annotated[float, Field(ge=1e-6, le=1e6)]] = Field(
         default={},
         description="weight of a 'signal' or 'type.signal'; strong signals not named weigh 1, weak ones make no edge",
     )
     min_seconds: Annotated[float, Field(ge=0)] = Field(default=0, description="shorter rows do not count")
-    max_gap_days: PositiveFloat | None = Field(
+    max_gap_days: Annotated[float, Field(gt=0, le=36_500)] | None = Field(
         default=None, description="two items count together only within this many days of each other; None: no limit"
     )
     max_items_per_user: Positive = Field(default=300, description="the most recent ones; the rest are counted")

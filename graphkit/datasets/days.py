@@ -30,7 +30,7 @@ def write_days(folder: Path) -> None:
     users = pl.read_parquet(folder / schemas.USERS_FILE).sort(schemas.USER)[schemas.USER_ID].hash().to_numpy()
     items = pl.read_parquet(folder / schemas.ITEMS_FILE)
     by_type = {
-        str(item_type): frame.sort(schemas.ITEM)[schemas.ITEM_ID].hash().to_numpy()
+        str(item_type): (str(item_type) + "\0" + frame.sort(schemas.ITEM)[schemas.ITEM_ID]).hash().to_numpy()
         for (item_type,), frame in items.partition_by(schemas.ITEM_TYPE, as_dict=True).items()
     }
     parts = [
@@ -61,7 +61,7 @@ def _days(
 def _hashes(
     rows: pl.DataFrame, users: npt.NDArray[np.uint64], items: npt.NDArray[np.uint64]
 ) -> npt.NDArray[np.uint64]:
-    """One uint64 a row, of everything that is known of it but its number and its side of the split."""
+    """One uint64 a row, of all that is known of it but numbers, and its side: by time, that follows."""
     columns: list[npt.NDArray[Any]] = [
         users[rows[schemas.USER].to_numpy()],
         items[rows[schemas.ITEM].to_numpy()],

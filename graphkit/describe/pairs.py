@@ -130,8 +130,9 @@ def shared_columns(rows: Any, pairs: Ints) -> Floats:
 
 def compare(joined: Ints, joined_cosine: Floats, random: Ints, random_cosine: Floats) -> Gap | NotMeasurable:
     """How much closer the ``joined`` pairs are than the ``random`` ones."""
-    if len(joined) < MIN_PAIRS:
-        return NotMeasurable(f"only {len(joined)} such pairs, {MIN_PAIRS} are needed")
+    for pairs, what in ((joined, "such"), (random, "random")):
+        if len(pairs) < MIN_PAIRS:
+            return NotMeasurable(f"only {len(pairs)} {what} pairs, {MIN_PAIRS} are needed")
     means = joined_cosine.mean(), random_cosine.mean()
     influence = (joined_cosine - means[0]) / len(joined), (random_cosine - means[1]) / len(random)
     both = np.concatenate([joined, random]), np.concatenate([influence[0], -influence[1]])

@@ -11,7 +11,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
-from graphkit.datasets.weak_signals import STREAMED, SignalOdds, count_odds, interest_pairs, signal_odds
+from graphkit.datasets.weak_signals import STREAMED, SignalOdds, count_odds, interest_pairs
 from graphkit.describe.figures import Figure, Floats, NotMeasurable
 from graphkit.describe.sample import MAX_USERS
 
@@ -76,12 +76,12 @@ def _odds(rows: pl.DataFrame, strong: Sequence[str], weak: Sequence[str]) -> lis
     pairs = interest_pairs(rows, strong, weak)
     if pairs.is_empty():
         return NotMeasurable("no weak signal comes before a stream")
-    by_presence = {odds.signal: odds for odds in signal_odds(rows, strong, weak)}
+    met = pairs.with_columns(pl.col(weak).clip(upper_bound=1))
     return [
         WeakSignal(
             signal,
             _figure(count_odds(pairs, signal), pairs, signal),
-            _figure(by_presence.get(signal), pairs, signal),
+            _figure(count_odds(met, signal), met, signal),
             pairs.filter(pl.col(signal) > 0).height,
             pairs.height,
             int(pairs[STREAMED].sum()),

@@ -21,13 +21,10 @@ from graphkit.graph.windows import snapshot_windows
 from graphkit.parallel import thread_count
 from graphkit.progress import say
 from graphkit.text import check_text_model, item_texts, language_warning, model_identity
-from graphkit.text_encoder import encode_texts, uncached_texts
+from graphkit.text_encoder import BYTES_PER_TEXT, ENCODER_BYTES, encode_texts, uncached_texts
 
 #: Encoded texts are kept here, beside the stages: a batch is replaced, its texts rarely change.
 TEXT_CACHE = "text-cache"
-#: Seen: what the text model takes with its library, and what one text's vector takes on its way into the file.
-ENCODER_BYTES = 500 * 2**20
-BYTES_PER_TEXT = 6_000
 
 
 def build_graph(workspace: Workspace, config: Config) -> Batch:

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from graphkit.graph.incidence import Floats, Ints, Lists, Longs
-from graphkit.graph.kernel import Rules, Scratch, count_rows
-from graphkit.graph.weights import Formula
+from graphkit.graph.kernel import Formula, Rules, Scratch, count_rows
 
 #: Edges that a block writes before it hands them over: 48 MB.
 _MAX_ROOM: Final = 4_000_000

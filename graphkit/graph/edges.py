@@ -51,7 +51,7 @@ class Edges(NamedTuple):
     def table(self, same_type: bool, max_rows: int = 2_000_000) -> Iterator[pl.DataFrame]:
         """The undirected edges by (src, dst), for a same-type relation with src < dst, in slices."""
         step = max(len(self.indptr) // max(len(self.dst) // max_rows, 1), 1)
-        for first in range(0, len(self.indptr) - 1, step):
+        for first in range(0, max(len(self.indptr) - 1, 1), step):  # without a single node, one empty slice
             last = min(first + step, len(self.indptr) - 1)
             yield self._slice(first, last, same_type)
 

@@ -23,18 +23,19 @@ from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.playlists import read_playlists
 from graphkit.graph.relations import kept_relations
+from graphkit.graph.signals import check_row_rules
 from graphkit.graph.store import CO_LISTENING, LISTENING, PLAYLIST, Relation
 from graphkit.graph.windows import Window, check_window, snapshot_windows
 from graphkit.parallel import thread_count
 from graphkit.text import item_texts
-from graphkit.text_encoder import uncached_texts
+from graphkit.text_encoder import BYTES_PER_TEXT, ENCODER_BYTES, uncached_texts
 
 #: Users sampled at first, and the pairs counted at which the sample is large enough.
 _FIRST_USERS: Final = 1_000
 _ENOUGH_PAIRS: Final = 10_000_000
 _RANGES: Final = 8
 #: Seen on two cores: start-up, one (user, item) pair de-duplicated, one edge merged, written and hashed, one text
-#: encoded; and the memory of the libraries, of one edge, and of the text encoder.
+#: encoded; and the memory of the libraries, of one edge and of one pair.
 _START_SECONDS: Final = 3.0
 _SECONDS_PER_PAIR: Final = 0.6e-6
 _SECONDS_PER_EDGE: Final = 0.5e-6
@@ -42,7 +43,6 @@ _SECONDS_PER_TEXT: Final = 1 / 800
 _BASE_BYTES: Final = 330 * 2**20
 _BYTES_PER_EDGE: Final = 60
 _BYTES_PER_PAIR: Final = 60
-_ENCODER_BYTES: Final = 700 * 2**20
 
 #: The sample is small; the limit is for the build.
 _NO_LIMIT: Final = MemoryLimit(2**62)
@@ -60,6 +60,7 @@ class BuildEstimate:
     texts: int
     seconds: float
     memory_bytes: int
+    memory_limit_bytes: int
 
     @property
     def pairs(self) -> int:
@@ -69,7 +70,8 @@ class BuildEstimate:
 def estimate_build(dataset: Dataset, config: Config, text_cache: Path) -> BuildEstimate:
     """Estimate ``build_graph``; raises as it does where the window or a name is wrong."""
     relations = kept_relations(dataset.meta.types, config.graph.exclude_relations, config.graph.kinds)
-    MemoryLimit.of(config.graph.memory)  # refuses what is no amount of memory
+    limit = MemoryLimit.of(config.graph.memory)
+    check_row_rules(dataset, config.graph)
     texts = [text for t in dataset.meta.types for text in item_texts(dataset.items(t))]
     missing = uncached_texts(texts, config.text, text_cache)
     rows: list[dict[str, Any]] = []
@@ -86,9 +88,10 @@ def estimate_build(dataset: Dataset, config: Config, text_cache: Path) -> BuildE
         seconds += sample.seconds(sum(row["pairs"] for row in found), sum(edges))
         pairs = sample.listening.pairs * sample.scale
         memory = max(memory, _BASE_BYTES + round(_BYTES_PER_PAIR * pairs + _BYTES_PER_EDGE * max(edges)))
-    encoder = _ENCODER_BYTES + 5000 * len(texts) if missing else 0
+    encoder = (ENCODER_BYTES if missing else 0) + BYTES_PER_TEXT * len(texts)
+    memory = max(memory, _BASE_BYTES + encoder)
     return BuildEstimate(
-        dataset.meta.num_users, users, rows, missing, round(seconds, 1), max(memory, _BASE_BYTES + encoder)
+        dataset.meta.num_users, users, rows, missing, round(seconds, 1), memory, memory_limit_bytes=limit.limit
     )
 
 
@@ -115,7 +118,9 @@ class _Sample:
         count = min(_FIRST_USERS, meta.num_users)
         while True:
             ranges = _ranges(meta.num_users, count)
-            listening = gather(log.chunks_of(ranges), meta.num_users, meta.num_items, config.graph, config.run.seed)
+            listening = gather(
+                log.chunks_of(ranges), meta.num_users, meta.num_items, config.graph, config.run.seed, _NO_LIMIT
+            )
             users = sum(last - first + 1 for first, last in ranges)
             owners = sum(np.diff(pairs.by_owner.indptr) for pairs in listening.by_type.values())
             if users >= meta.num_users or int((np.asarray(owners) ** 2).sum()) >= _ENOUGH_PAIRS:
@@ -134,7 +139,7 @@ class _Sample:
             pairs = len(self.listening.by_type[relation.dst].by_owner.ids) * self.scale
             return {"relation": relation.name, "pairs": 0, "edges": round(pairs)}
         if relation.kind == PLAYLIST:  # counted whole: playlists are few
-            counter = self._counter(read_playlists(self.dataset, self.config.graph, self.config.run.seed))
+            counter = self._counter(read_playlists(self.dataset, self.config.graph, self.config.run.seed, _NO_LIMIT))
             whole = counter.edges(relation).count(relation.same_type)
             return {"relation": relation.name, "pairs": counter.raw_pairs(relation), "edges": whole}
         counter = self._counter(self.listening)

@@ -75,8 +75,7 @@ def incidence(
     weights = by_owner.weight[order] if len(by_owner.weight) else by_owner.weight
     times = by_owner.time[order] if len(by_owner.time) else by_owner.time
     by_item = Lists(starts, rows, weights, times)
-    distinct = first_of_list(by_item.indptr, by_item.ids)
-    return Incidence(by_owner, by_item, *_item_sums(by_item, distinct))
+    return Incidence(by_owner, by_item, *_item_sums(by_item))
 
 
 def offsets(lengths: npt.NDArray[np.integer[Any] | np.bool_]) -> Longs:
@@ -84,8 +83,11 @@ def offsets(lengths: npt.NDArray[np.integer[Any] | np.bool_]) -> Longs:
     return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
 
 
-def _item_sums(by_item: Lists, distinct: npt.NDArray[np.bool_]) -> tuple[Longs, npt.NDArray[np.float64]]:
+def _item_sums(by_item: Lists) -> tuple[Longs, npt.NDArray[np.float64]]:
     lengths = np.diff(by_item.indptr)
+    if not len(by_item.weight) and not len(by_item.time):
+        return lengths, lengths.astype(np.float64)
+    distinct = first_of_list(by_item.indptr, by_item.ids)
     item = np.repeat(np.arange(len(lengths)), lengths)[distinct]
     count = np.bincount(item, minlength=len(lengths)).astype(np.int64)
     if not len(by_item.weight):

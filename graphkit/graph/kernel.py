@@ -12,13 +12,23 @@ import numpy.typing as npt
 
 from graphkit.compiled import compiled
 from graphkit.graph.incidence import Floats, Ints, Lists, Longs
-from graphkit.graph.weights import LOG_PRODUCT, PRODUCT, RATIO, Formula
-from graphkit.ties import splitmix
+from graphkit.ties import GOLDEN, MIX_1, MIX_2
 
-#: A row that visits fewer pairs than the sources over this keeps a list of what it touched; a fuller one is scanned.
-SPARSE: Final = 1
 #: The selection of the top K holds this many times K candidates.
 BUFFER: Final = 4
+#: The three shapes that the five weights take: c p_i p_j, its logarithm, c / (p_i + p_j - c).
+PRODUCT: Final = 0
+LOG_PRODUCT: Final = 1
+RATIO: Final = 2
+
+
+class Formula(NamedTuple):
+    """A weight as it is evaluated here (``graphkit.graph.weights``): a ``shape`` and one number per node, ``p``."""
+
+    shape: int
+    src: npt.NDArray[np.float64]  # [num_src], p of the sources
+    dst: npt.NDArray[np.float64]  # [num_dst]
+    shrinkage: float
 
 
 class Rules(NamedTuple):
@@ -51,8 +61,8 @@ class Scratch(NamedTuple):
             np.empty(width, np.int32),
             np.empty(width, np.int32),
             np.empty(width, np.float32),
-            np.empty(BUFFER * rules.top_k, np.uint64),
-            np.empty(BUFFER * rules.top_k, np.int32),
+            np.empty(BUFFER * min(rules.top_k, width), np.uint64),
+            np.empty(BUFFER * min(rules.top_k, width), np.int32),
             np.empty(width, np.uint64),
         )
 
@@ -107,7 +117,7 @@ def _add_pairs(src: Lists, dst: Lists, row: int, scratch: Scratch) -> int:
     pairs = 0
     for owner in owners:
         pairs += indptr[owner + 1] - indptr[owner]
-    sparse, touched = pairs * SPARSE < len(support), 0
+    sparse, touched = pairs < len(support), 0  # a list of what is touched is shorter than a scan
     for owner in owners:
         if sparse:
             for pair in range(indptr[owner], indptr[owner + 1]):
@@ -128,7 +138,7 @@ def _add_pairs(src: Lists, dst: Lists, row: int, scratch: Scratch) -> int:
 
 @compiled
 def _add_events(src: Lists, dst: Lists, row: int, max_gap_ms: int, scratch: Scratch) -> int:
-    """``add_pairs`` for pairs of events at most ``max_gap_ms`` apart, each owner counted once per source."""
+    """``_add_pairs`` for pairs of events at most ``max_gap_ms`` apart, each owner counted once per source."""
     indptr, index, weight, time = src.indptr, src.ids, src.weight, src.time
     support, mass, listed, stamps = scratch.support, scratch.mass, scratch.touched, scratch.stamp
     owners, own, own_time = dst.ids, dst.weight, dst.time
@@ -145,8 +155,9 @@ def _add_events(src: Lists, dst: Lists, row: int, max_gap_ms: int, scratch: Scra
             if stamps[column] == stamp:
                 continue
             stamps[column] = stamp
-            listed[touched] = column
-            touched += support[column] == 0
+            if support[column] == 0:
+                listed[touched] = column
+                touched += 1
             support[column] += 1
             if len(weight):
                 mass[column] += np.float64(own[at]) * weight[event]
@@ -246,8 +257,10 @@ def _strongest(row: int, found: int, rules: Rules, scratch: Scratch) -> int:
 @compiled
 def _key(bits: int, row: int, column: int, seed: int) -> Any:
     """One integer that orders by weight, then by the seeded tie: the bits of a positive float order like it."""
-    tie = splitmix((np.uint64(row) << np.uint64(32)) | np.uint64(column), seed)
-    return (np.uint64(bits) << np.uint64(32)) | (tie >> np.uint64(32))
+    x = ((np.uint64(row) << np.uint64(32)) | np.uint64(column)) + (np.uint64(seed) + np.uint64(1)) * GOLDEN
+    x = (x ^ (x >> np.uint64(30))) * MIX_1
+    x = (x ^ (x >> np.uint64(27))) * MIX_2
+    return (np.uint64(bits) << np.uint64(32)) | ((x ^ (x >> np.uint64(31))) >> np.uint64(32))
 
 
 @compiled

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +15,15 @@ import polars as pl
 from graphkit import schemas
 from graphkit.config.sections import GraphSection
 from graphkit.graph.incidence import Incidence, incidence
+from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.occurrences import PAIR, TYPE_CODE
 from graphkit.graph.signals import WEIGHT
 from graphkit.ties import tie_order
 
 _SIZE = pl.len().over(schemas.USER)
+#: What a pair takes at most, from its arrival to both orders of its matrix; and an event, which has its time.
+_BYTES_PER_PAIR: Final = 26
+_BYTES_PER_EVENT: Final = 60
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,15 @@ def gather(
     num_items: Mapping[str, int],
     settings: GraphSection,
     seed: int,
+    limit: MemoryLimit,
     keep: Callable[[pl.DataFrame], None] | None = None,
 ) -> Listening:
-    """The matrices of occurrences that come in chunks of whole users; ``keep`` is handed each chunk."""
+    """The matrices of occurrences that come in chunks of whole users in order; ``keep`` is handed each chunk.
+
+    Raises ConfigError where they would not fit the memory limit, as soon as that can be foreseen.
+    """
     columns = {item_type: _Columns() for item_type in num_items}
-    counts = _Counts(np.zeros(settings.max_items_per_user + 1, np.int64))
+    counts = _Counts()
     timed = settings.max_gap_days is not None
     for chunk in chunks:
         if keep is not None:
@@ -58,13 +68,18 @@ def gather(
             events = chunk.drop(WEIGHT).join(rows.drop(schemas.TIMESTAMP), on=PAIR, maintain_order="left")
             rows = events.sort(schemas.USER, TYPE_CODE, schemas.TIMESTAMP, schemas.ITEM)
         for (code,), of_type in rows.partition_by(TYPE_CODE, as_dict=True).items():
-            columns[list(num_items)[code]].add(of_type)
+            columns[list(num_items)[code]].add(of_type, timed)
+        if chunk.height:
+            share = (int(chunk[schemas.USER][-1]) + 1) / num_users
+            each = _BYTES_PER_EVENT if timed else _BYTES_PER_PAIR
+            held = sum(column.nbytes for column in columns.values())
+            limit.check("hold everyone's listening", round(counts.pairs / share * each) - held)
     plain = settings.heavy_users == "equal" and not any(column.weighted for column in columns.values())
     by_type = {t: columns.pop(t).incidence((num_users, size), plain, timed) for t, size in num_items.items()}
     return Listening(
         by_type,
         counts.total(settings.heavy_users),
-        users=int(counts.users_of_size.sum()),
+        users=counts.users_of_size.total(),
         users_capped=counts.users_capped,
         pairs=counts.pairs,
         pairs_cut=counts.pairs_cut,
@@ -81,12 +96,19 @@ class _Columns:
     times: list[npt.NDArray[Any]] = field(default_factory=list)
     weighted: bool = False
 
-    def add(self, rows: pl.DataFrame) -> None:
+    @property
+    def nbytes(self) -> int:
+        return sum(part.nbytes for parts in (self.owners, self.items, self.times) for part in parts)
+
+    def add(self, rows: pl.DataFrame, timed: bool) -> None:
         self.owners.append(rows[schemas.USER].to_numpy().astype(np.int32))
         self.items.append(rows[schemas.ITEM].to_numpy().astype(np.int32))
-        self.weights.append(rows[WEIGHT].to_numpy())
-        self.times.append(rows[schemas.TIMESTAMP].to_physical().to_numpy())
-        self.weighted |= bool((self.weights[-1] != 1).any())
+        weights = rows[WEIGHT].to_numpy()
+        other = bool((weights != 1).any())
+        self.weighted |= other
+        self.weights.append(weights.copy() if other else np.broadcast_to(np.float32(1), len(weights)))
+        if timed:
+            self.times.append(rows[schemas.TIMESTAMP].to_physical().to_numpy().copy())
 
     def incidence(self, shape: tuple[int, int], plain: bool, timed: bool) -> Incidence:
         weight = None if plain else _joined(self.weights, np.float32)
@@ -96,23 +118,22 @@ class _Columns:
 
 @dataclass
 class _Counts:
-    users_of_size: npt.NDArray[np.int64]  # [max_items_per_user + 1]
+    users_of_size: Counter[int] = field(default_factory=Counter)
     users_capped: int = 0
     pairs: int = 0
     pairs_cut: int = 0
 
     def add(self, pairs: pl.DataFrame, kept: pl.DataFrame) -> None:
-        sizes = kept.group_by(schemas.USER).len()["len"].to_numpy()
-        self.users_of_size += np.bincount(sizes, minlength=len(self.users_of_size))
+        self.users_of_size.update(kept.group_by(schemas.USER).len()["len"].to_list())
         self.users_capped += kept.filter("capped")[schemas.USER].n_unique()
         self.pairs += kept.height
         self.pairs_cut += pairs.height - kept.height
 
     def total(self, heavy_users: str) -> float:
         """N, the same whatever the chunks were."""
-        sizes = pl.DataFrame({"n": np.arange(1, len(self.users_of_size))})
-        weight = sizes.select(_user_weight(pl.col("n"), heavy_users)).to_series().to_numpy()
-        return float((weight * self.users_of_size[1:]).sum())
+        sizes = pl.DataFrame({"n": sorted(self.users_of_size)}, schema={"n": pl.Int64})
+        weights = sizes.select(_user_weight(pl.col("n"), heavy_users)).to_series()
+        return math.fsum(weight * self.users_of_size[n] for n, weight in zip(sizes["n"], weights, strict=True))
 
 
 def _pairs(chunk: pl.DataFrame, timed: bool) -> pl.DataFrame:

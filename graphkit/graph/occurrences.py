@@ -6,7 +6,7 @@ since a pair leaves the window with its last occurrence. Under a gap limit every
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -22,9 +22,15 @@ from graphkit.graph.windows import Window
 #: Item types as small integers, in the order of the dataset's types.
 TYPE_CODE: Final = "type_code"
 PAIR: Final = (schemas.USER, TYPE_CODE, schemas.ITEM)
-#: Bytes that reading and grouping a row of the log was seen to take, and the rows read at least.
+#: Bytes that reading and grouping a row of the log was seen to take, and the rows read at a time.
 _BYTES_PER_ROW: Final = 160
 _LEAST_ROWS: Final = 200_000
+_MOST_ROWS: Final = 4_000_000
+
+
+def type_code(types: Sequence[str]) -> pl.Expr:
+    """``item_type`` as ``type_code``."""
+    return pl.col(schemas.ITEM_TYPE).cast(pl.Enum(types)).to_physical().cast(pl.UInt32).alias(TYPE_CODE)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Occurrences:
     def _user_ranges(self, limit: MemoryLimit) -> Iterator[pl.Expr]:
         total = self.dataset.interactions().select(pl.len()).collect().item()
         limit.check("read the log", _LEAST_ROWS * _BYTES_PER_ROW)
-        rows = max(limit.free // 3 // _BYTES_PER_ROW, _LEAST_ROWS)
+        rows = min(max(limit.free // 10 // _BYTES_PER_ROW, _LEAST_ROWS), _MOST_ROWS)
         users = max(self.dataset.meta.num_users, 1)
         step = max(users * rows // max(total, 1), 1)
         for first in range(0, users, step):
@@ -72,9 +78,8 @@ class Occurrences:
         meta = self.dataset.meta
         weights = signal_weights(meta, self.settings.signal_weights)
         rows = self.dataset.interactions(schemas.TRAIN).filter(window.filter())
-        code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(meta.types)).to_physical().cast(pl.UInt32).alias(TYPE_CODE)
         return counting_rows(rows, weights, self.settings.min_seconds).select(
-            schemas.USER, code, schemas.ITEM, WEIGHT, schemas.TIMESTAMP
+            schemas.USER, type_code(meta.types), schemas.ITEM, WEIGHT, schemas.TIMESTAMP
         )
 
     def _grouped(self, rows: pl.LazyFrame) -> pl.DataFrame:

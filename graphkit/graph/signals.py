@@ -6,7 +6,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.config.sections import GraphSection
-from graphkit.datasets.store import DatasetMeta
+from graphkit.datasets.store import Dataset, DatasetMeta
 from graphkit.errors import ConfigError, DataError, did_you_mean
 
 WEIGHT = "weight"
@@ -44,15 +44,20 @@ def counting_rows(rows: pl.LazyFrame, weights: dict[tuple[str, str], float], min
     return rows.with_columns(weight.alias(WEIGHT)).filter(pl.col(WEIGHT).is_not_null())
 
 
-def check_row_rules(settings: GraphSection, has_times: bool, has_seconds: bool) -> None:
-    """Raise DataError where a rule needs a column that the dataset has not."""
-    if settings.max_gap_days is not None and not has_times:
+def check_row_rules(dataset: Dataset, settings: GraphSection) -> None:
+    """Raise DataError where a rule needs a column that the rows which count have not."""
+    if settings.max_gap_days is None and settings.min_seconds == 0:
+        return
+    weights = signal_weights(dataset.meta, settings.signal_weights)
+    rows = counting_rows(dataset.interactions(schemas.TRAIN), weights, min_seconds=0)
+    known = rows.select(pl.col(schemas.TIMESTAMP, schemas.SECONDS).count()).collect(engine="streaming")
+    if settings.max_gap_days is not None and not known[schemas.TIMESTAMP].item():
         raise DataError(
             "graph.max_gap_days needs timestamps, and the dataset has none",
             fix="--set graph.max_gap_days=none, or map columns.timestamp in the card",
         )
-    if settings.min_seconds > 0 and not has_seconds:
+    if settings.min_seconds > 0 and not known[schemas.SECONDS].item():
         raise DataError(
-            "graph.min_seconds needs seconds, and the dataset has none",
+            "graph.min_seconds needs seconds, and the rows that count have none",
             fix="--set graph.min_seconds=0, or map columns.seconds in the card",
         )

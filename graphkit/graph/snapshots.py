@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from graphkit.graph.listening import Listening, gather
 from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.playlists import read_playlists
-from graphkit.graph.signals import check_row_rules
+from graphkit.graph.signals import check_row_rules, counting_rows, signal_weights
 from graphkit.graph.store import CO_LISTENING, LISTENING, PLAYLIST, USER_NODE, Relation, edge_table, save_csc
 from graphkit.graph.update import Base, StateWriter
 from graphkit.graph.windows import Window, check_window
@@ -73,7 +74,7 @@ class SnapshotWriter:
         counters = {CO_LISTENING: self._counter(listening)}
         kinds = {relation.kind for relation in relations}
         if PLAYLIST in kinds:
-            playlists = read_playlists(self.dataset, self.config.graph, self.config.run.seed)
+            playlists = read_playlists(self.dataset, self.config.graph, self.config.run.seed, self.limit)
             counters[PLAYLIST] = self._counter(playlists)
         for relation in relations:
             if relation.kind == LISTENING:
@@ -94,15 +95,14 @@ class SnapshotWriter:
 
     def _read_listening(self) -> Listening:
         settings, meta = self.config.graph, self.dataset.meta
-        has_seconds = settings.min_seconds == 0 or self._has_seconds()
-        check_row_rules(settings, self.window.end is not None or self._has_times(), has_seconds)
-        older = self.base.occurrences(self.names[0]) if self.base else None
+        check_row_rules(self.dataset, settings)
+        older = self.base.occurrences(self.names[0], self.window) if self.base else None
         chunks = Occurrences(self.dataset, self.window, settings, older).chunks(self.limit)
         seed = self.config.run.seed
         if not settings.incremental:
-            return gather(chunks, meta.num_users, meta.num_items, settings, seed)
+            return gather(chunks, meta.num_users, meta.num_items, settings, seed, self.limit)
         with StateWriter(self.folder, self.names) as state:
-            return gather(chunks, meta.num_users, meta.num_items, settings, seed, state.append)
+            return gather(chunks, meta.num_users, meta.num_items, settings, seed, self.limit, state.append)
 
     def _counter(self, listening: Listening) -> EdgeCounter:
         threads = thread_count(self.config.run.threads)
@@ -124,7 +124,7 @@ class SnapshotWriter:
         for snapshot in copies:
             path = self.folder / edge_table(snapshot, relation)
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes((self.folder / edge_table(name, relation)).read_bytes())
+            shutil.copyfile(self.folder / edge_table(name, relation), path)
 
     def _refuse_empty(self, found: Written) -> None:
         empty = [relation.name for relation, count in found.edges.items() if not count]
@@ -146,15 +146,10 @@ class SnapshotWriter:
         long_enough = pl.col(schemas.SECONDS) >= self.config.graph.min_seconds
         return self._count(self.window.filter() & ~long_enough.fill_null(False))
 
-    def _has_seconds(self) -> bool:
-        return self._count(pl.col(schemas.SECONDS).is_not_null()) > 0
-
-    def _has_times(self) -> bool:
-        return self._count(pl.col(schemas.TIMESTAMP).is_not_null()) > 0
-
     def _count(self, rows: pl.Expr) -> int:
-        strong = self.dataset.interactions(schemas.TRAIN, self.dataset.meta.strong)
-        return int(strong.select(rows.sum()).collect(engine="streaming").item())
+        weights = signal_weights(self.dataset.meta, self.config.graph.signal_weights)
+        counting = counting_rows(self.dataset.interactions(schemas.TRAIN), weights, min_seconds=0)
+        return int(counting.select(rows.sum()).collect(engine="streaming").item())
 
 
 def listened(pairs: Incidence) -> Edges:

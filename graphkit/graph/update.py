@@ -12,10 +12,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
@@ -24,13 +22,12 @@ from graphkit.config import Config
 from graphkit.datasets.days import DAY
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError
-from graphkit.graph.occurrences import TYPE_CODE
+from graphkit.graph.occurrences import TYPE_CODE, type_code
+from graphkit.graph.signals import signal_weights
 from graphkit.graph.store import SNAPSHOTS
 from graphkit.graph.windows import Window, snapshot_windows
 from graphkit.parquet import GrowingTable
 from graphkit.progress import say
-
-_DAY: Final = timedelta(days=1)
 
 
 def occurrences_file(snapshot: str) -> str:
@@ -43,19 +40,26 @@ class Base:
 
     batch: Batch
     windows: dict[str, Window]
-    users: npt.NDArray[np.uint32]  # the new number of each of its users
+    users: pl.DataFrame  # user, new_user
     items: pl.DataFrame  # type_code, item, new_item
+    renumbered: bool
 
-    def occurrences(self, snapshot: str) -> tuple[pl.LazyFrame, Window]:
-        """Its occurrences under the new numbers, and their window."""
-        rows = pl.scan_parquet(self.batch.path(occurrences_file(snapshot)))
-        before = self.windows[snapshot]
-        same_items = bool((self.items[schemas.ITEM] == self.items["new_item"]).all())
-        if same_items and bool((self.users == np.arange(len(self.users))).all()):
-            return rows, before
-        held = rows.collect().join(self.items, on=[TYPE_CODE, schemas.ITEM], maintain_order="left")
-        user = pl.Series(schemas.USER, self.users[held[schemas.USER].to_numpy()])
-        return held.with_columns(user, pl.col("new_item").alias(schemas.ITEM)).drop("new_item").lazy(), before
+    def occurrences(self, snapshot: str, window: Window) -> tuple[pl.LazyFrame, Window]:
+        """Its occurrences inside ``window`` under the new numbers, and the window they were made for.
+
+        Users and items that are gone have none there: both logs agree on every day that both windows touch.
+        """
+        rows = pl.scan_parquet(self.batch.path(occurrences_file(snapshot))).filter(window.filter())
+        if self.renumbered:
+            order = rows.collect_schema().names()
+            rows = (
+                rows.join(self.users.lazy(), on=schemas.USER)
+                .join(self.items.lazy(), on=[TYPE_CODE, schemas.ITEM])
+                .drop(schemas.USER, schemas.ITEM)
+                .rename({"new_user": schemas.USER, "new_item": schemas.ITEM})
+                .select(order)
+            )
+        return rows, self.windows[snapshot]
 
 
 class StateWriter:
@@ -106,24 +110,24 @@ def _base(workspace: Workspace, dataset: Dataset, spec: StageSpec, config: Confi
     old_windows = snapshot_windows(old, config.graph.window_days)
     for name in SNAPSHOTS:
         if not _advances(old_windows[name], new_windows[name]):
-            return f"the {name} window did not move forward by whole days within itself"
+            return f"the {name} window did not move forward within itself"
     if old.meta.types != dataset.meta.types:
         return "the item types differ"
-    numbers = _renumbered(old, dataset)
-    if numbers is None:
-        return "users or items of the last graph's dataset are missing in this one"
+    given = config.graph.signal_weights
+    if signal_weights(old.meta, given) != signal_weights(dataset.meta, given):
+        return "other signals count"
     for name in SNAPSHOTS:
         if not _same_days(old, dataset, Window(new_windows[name].start, old_windows[name].end)):
             return f"the log of the {name} window has changed since"
-    return Base(batch, old_windows, *numbers)
+    return Base(batch, old_windows, *_numbers(old, dataset))
 
 
 def _advances(old: Window, new: Window) -> bool:
-    if old.end is None or new.end is None or not timedelta(0) <= new.end - old.end or (new.end - old.end) % _DAY:
+    if old.end is None or new.end is None or new.end < old.end:
         return False
     if old.start is None or new.start is None:
         return old.start is new.start
-    return old.start <= new.start <= old.end and not (new.start - old.start) % _DAY
+    return old.start <= new.start <= old.end
 
 
 def _same_days(old: Dataset, new: Dataset, overlap: Window) -> bool:
@@ -136,14 +140,13 @@ def _same_days(old: Dataset, new: Dataset, overlap: Window) -> bool:
     return one.equals(other)
 
 
-def _renumbered(old: Dataset, new: Dataset) -> tuple[npt.NDArray[np.uint32], pl.DataFrame] | None:
-    """The new number of each old user and item; None where one of them is gone."""
-    users = old.users().join(new.users().select(schemas.USER_ID, new=schemas.USER), on=schemas.USER_ID, how="left")
+def _numbers(old: Dataset, new: Dataset) -> tuple[pl.DataFrame, pl.DataFrame, bool]:
+    """The new number of each old user and item that is still there, and whether any differs."""
+    theirs = new.users().select(schemas.USER_ID, new_user=schemas.USER)
+    users = old.users().join(theirs, on=schemas.USER_ID).select(schemas.USER, "new_user")
     key = [schemas.ITEM_TYPE, schemas.ITEM_ID]
-    theirs = new.items().select(*key, new_item=schemas.ITEM)
-    items = old.items().select(*key, schemas.ITEM).join(theirs, on=key, how="left")
-    if users["new"].null_count() or items["new_item"].null_count():
-        return None
-    numbers = users.sort(schemas.USER)["new"].to_numpy().astype(np.uint32)
-    code = pl.col(schemas.ITEM_TYPE).cast(pl.Enum(new.meta.types)).to_physical().cast(pl.UInt32).alias(TYPE_CODE)
-    return numbers, items.select(code, schemas.ITEM, "new_item")
+    found = old.items().join(new.items().select(*key, new_item=schemas.ITEM), on=key)
+    items = found.select(type_code(new.meta.types), schemas.ITEM, "new_item")
+    moved = users.filter(pl.col(schemas.USER) != pl.col("new_user")).height
+    moved += items.filter(pl.col(schemas.ITEM) != pl.col("new_item")).height
+    return users, items, moved > 0

@@ -17,26 +17,14 @@ users counts for less.
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from graphkit.graph.kernel import LOG_PRODUCT, PRODUCT, RATIO, Formula
+
 Kind = Literal["count", "cosine", "jaccard", "lift", "pmi"]
-
-#: The three shapes that the five formulas take: c p_i p_j, its logarithm, c / (p_i + p_j - c).
-PRODUCT: Final = 0
-LOG_PRODUCT: Final = 1
-RATIO: Final = 2
-
-
-class Formula(NamedTuple):
-    """A weight as the counting kernel evaluates it: a ``shape`` and one number per node, ``p``."""
-
-    shape: int
-    src: npt.NDArray[np.float64]  # [num_src], p of the sources
-    dst: npt.NDArray[np.float64]  # [num_dst]
-    shrinkage: float
 
 
 def formula(
