@@ -9,20 +9,25 @@ import pytest
 import torch
 
 from graphkit.errors import ArtefactError
+from graphkit.graph.store import Relation
 from graphkit.hgnn.blocks import sample_blocks
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model import HeteroSage, ModelShape
 from graphkit.hgnn.model_file import load_model, save_model
 from graphkit.hgnn.neighbours_torch import max_pool
-from tests.hgnn_graphs import graph_of, random_graph
+from tests.hgnn_graphs import graph_of, random_graph, tangled_graph
 
 
 def new_model(
-    graph: GraphTensors, dims: tuple[int, ...], final_activation: bool = False, seed: int = 0
+    graph: GraphTensors, dims: tuple[int, ...], final_activation: bool = False, seed: int = 0, shared: bool = False
 ) -> HeteroSage:
     shape = ModelShape(
-        types=graph.types, relations=tuple(graph.relations), dims=dims, final_activation=final_activation
+        types=graph.types,
+        relations=tuple(graph.relations),
+        dims=dims,
+        final_activation=final_activation,
+        shared_weights=shared,
     )
     return HeteroSage(shape, torch.Generator().manual_seed(seed))
 
@@ -150,9 +155,46 @@ def test_type_names_may_hold_anything() -> None:
     assert set(embed_graph(new_model(graph, (2, 2)), graph, max_pool)) == set(names)
 
 
-def test_a_saved_model_comes_back_and_anything_else_is_refused(tmp_path) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_shared_weights_embed_a_text_the_same_whatever_its_type(shared: bool) -> None:
+    text = np.random.default_rng(0).standard_normal((3, 4))
+    graph = graph_of({("p", "p"): [(0, 1)]}, {"a": text, "p": text})
+    z = embed_graph(new_model(graph, (4, 5, 3), shared=shared), graph, max_pool)
+    assert torch.equal(z["a"][2], z["p"][2]) == shared
+    assert not torch.allclose(z["a"][0], z["p"][0])  # podcast 0 has a neighbour
+
+
+def test_shared_weights_are_one_matrix_a_layer_and_sort() -> None:
+    model = new_model(random_graph(), (6, 5, 4), shared=True)
+    assert {name: tuple(weight.shape) for name, weight in model.state_dict().items()} == {
+        "layers.0.own.shared.weight": (5, 6), "layers.0.neighbour.shared.weight": (5, 6),
+        "layers.0.neighbour.shared.bias": (5,), "layers.1.own.shared.weight": (4, 5),
+        "layers.1.neighbour.shared.weight": (4, 5), "layers.1.neighbour.shared.bias": (4,),
+    }  # fmt: skip
+    own = {name for name in new_model(random_graph(), (6, 5)).state_dict() if ".own." in name}
+    assert own == {"layers.0.own.@audiobook.weight", "layers.0.own.@podcast.weight"}
+
+
+def test_shared_weights_know_no_type_by_name() -> None:
+    """The types swap their names and their order; users (no text) and several kinds of edges are there too."""
+    graph = tangled_graph()
+    swap = {"audiobook": "podcast", "podcast": "audiobook", "user": "user"}
+    renamed = GraphTensors(
+        {swap[t]: graph.num_nodes[t] for t in reversed(graph.types)},
+        {Relation(swap[r.src], r.kind, swap[r.dst]): edges for r, edges in reversed(graph.relations.items())},
+        {swap[t]: features for t, features in graph.features.items()},
+    )
+    z = embed_graph(new_model(graph, (6, 5, 4), shared=True), graph, max_pool)
+    w = embed_graph(new_model(renamed, (6, 5, 4), shared=True), renamed, max_pool)
+    for node_type in graph.types:
+        torch.testing.assert_close(w[swap[node_type]], z[node_type])
+    assert not torch.allclose(z["audiobook"], z["audiobook"][0])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_saved_model_comes_back_and_anything_else_is_refused(tmp_path, shared: bool) -> None:
     graph = random_graph()
-    model = new_model(graph, (6, 5, 4), final_activation=True, seed=5)
+    model = new_model(graph, (6, 5, 4), final_activation=True, seed=5, shared=shared)
     save_model(tmp_path / "model.safetensors", model)
     again = load_model(tmp_path / "model.safetensors")
     assert again.shape == model.shape

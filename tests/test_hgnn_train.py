@@ -89,8 +89,11 @@ def test_paper_preset_runs(tmp_path: Path) -> None:
     assert load_vectors(batch.path("embeddings.safetensors"))["fit/podcast"].min() >= 0  # the last ReLU
 
 
-@pytest.mark.parametrize("preset", ["default", "paper"])  # negatives of the positive's type, of the catalogue
-def test_the_tripartite_graph_embeds_items_and_users(tmp_path: Path, preset: str) -> None:
+@pytest.mark.parametrize(
+    ("preset", "sets"),  # negatives of the positive's type, of the catalogue; a homogeneous model
+    [("default", ()), ("paper", ()), ("default", ("hgnn.shared_weights=true",))],
+)
+def test_the_tripartite_graph_embeds_items_and_users(tmp_path: Path, preset: str, sets: tuple[str, ...]) -> None:
     """Users have no text, and two of them (and two items) no edge."""
     rng = np.random.default_rng(0)
     sizes = {"audiobook": 22, "podcast": 32, "user": 42}
@@ -101,7 +104,7 @@ def test_the_tripartite_graph_embeds_items_and_users(tmp_path: Path, preset: str
     }
     edges = both_directions(listened, sizes)
     commit_graph(tmp_path, settings(), sizes, {FIT: edges, SERVE: edges}, features)
-    batch = train_hgnn(Workspace(tmp_path), settings("hgnn.epochs=2", "hgnn.batch_size=64", preset=preset))
+    batch = train_hgnn(Workspace(tmp_path), settings("hgnn.epochs=2", "hgnn.batch_size=64", *sets, preset=preset))
     assert set(training(batch)["epochs"][0]["val_mrr_by_relation"]) == {
         "listening:user-audiobook", "listening:user-podcast",
     }  # fmt: skip
@@ -241,6 +244,19 @@ def test_an_empty_relation_beside_others_and_a_single_link_are_fine(tmp_path: Pa
     write_graph(tmp_path, {("a", "a"): [], ("a", "p"): [(0, 1)], ("p", "p"): []}, features)
     log = training(train_hgnn(Workspace(tmp_path), settings()))
     assert log["epochs"][0]["edges"] == {"a-p": 1}
+
+
+@pytest.mark.parametrize("preset", ["default", "paper"])
+def test_a_type_without_a_relation_is_embedded_by_what_the_others_learned(tmp_path: Path, preset: str) -> None:
+    """Podcasts have edges, audiobooks have none, and a homogeneous model embeds their texts (paper, table 1F)."""
+    rng = np.random.default_rng(0)
+    text = rng.standard_normal((30, 6)).astype(np.float32)
+    pairs = [(int(i), int(j)) for i, j in rng.integers(20, size=(60, 2)) if i < j]
+    write_graph(tmp_path, {("p", "p"): pairs}, {"a": text, "p": text})
+    batch = train_hgnn(Workspace(tmp_path), settings("hgnn.shared_weights=true", preset=preset))
+    z = load_vectors(batch.path("embeddings.safetensors"))
+    assert np.array_equal(z["fit/a"][20:], z["fit/p"][20:])  # podcasts 20 to 29 have no edge either
+    assert not np.allclose(z["fit/a"][:20], z["fit/p"][:20])
 
 
 def test_text_vectors_that_are_not_finite_are_refused(tmp_path: Path) -> None:

@@ -123,6 +123,9 @@ class HgnnSection(Section):
     hidden_dim: Positive = 128
     out_dim: Positive = 128
     final_activation: bool = Field(default=False, description="ReLU after the last layer too, as in equation 3")
+    shared_weights: bool = Field(
+        default=False, description="one set of weights for all types and relations: a homogeneous model"
+    )
     fan_outs: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         default=(40, 40), description="sampled neighbours per relation, one number a layer, that of the text first"
     )
@@ -189,6 +192,15 @@ class ExportSection(Section):
 class EvaluationSection(Section):
     """Full-catalogue ranking of the held-out rows."""
 
+    models: tuple[str, ...] | None = Field(default=None, description="rows of the table; None: every model there is")
+    types: tuple[str, ...] | None = Field(default=None, description="target types; None: all of the dataset")
+    groups: Annotated[tuple[Literal["warm", "cold", "all"], ...], Field(min_length=1)] = ("warm", "cold", "all")
+    extra_metrics: tuple[str, ...] = Field(
+        default=(), description="HR, Recall, NDCG or MRR at other lengths up to 100, as NDCG@20"
+    )
+    examples: Annotated[int, Field(ge=0)] = Field(
+        default=3, description="users per target type and group whose lists are kept to be read"
+    )
     bootstrap: Positive = Field(default=1000, description="resamples of the users, for the 95 % intervals")
     knn_shrinkage: Annotated[float, Field(ge=0)] = Field(
         default=50.0, description="item-kNN: trust a similarity that rests on few users less"

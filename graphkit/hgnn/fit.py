@@ -75,6 +75,7 @@ class Fit:
             relations=tuple(self.graph.relations),
             dims=(self.graph.feature_dim, *hidden, self.config.out_dim),
             final_activation=self.config.final_activation,
+            shared_weights=self.config.shared_weights,
         )
         # Drawn on the CPU, so that a run on a GPU starts from the same weights.
         model = HeteroSage(shape, generator(torch.device("cpu"), self.seed, "weights")).to(self.graph.device)

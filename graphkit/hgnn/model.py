@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 from urllib.parse import quote
 
 import torch
@@ -14,13 +15,18 @@ from graphkit.graph.store import Relation
 from graphkit.hgnn.blocks import Block
 from graphkit.hgnn.neighbours import MaxPool
 
+#: The one module of each sort in a layer with shared weights; no type's own name, which starts with ``@``.
+_SHARED: Final = "shared"
+
 
 class ModelShape(BaseModel):
     """What a model is built from; travels with its weights.
 
     ``dims`` are the widths of the text vectors, the hidden layers and the embedding. ``relations`` are directed:
     both directions of what joins two types. ``final_activation`` applies ReLU after the last layer too, as
-    equation 3 has it, which keeps embeddings in the positive orthant.
+    equation 3 has it, which keeps embeddings in the positive orthant. ``shared_weights``: a layer has one W_c for
+    every type and one W_r for every relation, so that what the edges of some types teach holds for all of them
+    (the homogeneous models of the paper's table 1, E and F); messages are still pooled relation by relation.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,6 +35,7 @@ class ModelShape(BaseModel):
     relations: tuple[Relation, ...]
     dims: tuple[int, ...]
     final_activation: bool
+    shared_weights: bool = False
 
 
 class HeteroSageLayer(nn.Module):
@@ -36,8 +43,10 @@ class HeteroSageLayer(nn.Module):
 
     def __init__(self, shape: ModelShape, in_dim: int, out_dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.own = nn.ModuleDict({_key(t): nn.Linear(in_dim, out_dim, bias=False) for t in shape.types})
-        self.neighbour = nn.ModuleDict({_key(*r): nn.Linear(in_dim, out_dim) for r in shape.relations})
+        self.shared_weights = shape.shared_weights
+        types, relations = self._names((t,) for t in shape.types), self._names(shape.relations)
+        self.own = nn.ModuleDict({name: nn.Linear(in_dim, out_dim, bias=False) for name in types})
+        self.neighbour = nn.ModuleDict({name: nn.Linear(in_dim, out_dim) for name in relations})
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
@@ -46,12 +55,12 @@ class HeteroSageLayer(nn.Module):
 
     def transform(self, node_type: str, h: Tensor) -> Tensor:
         """W_c h: [n, in_dim] to [n, out_dim]."""
-        out: Tensor = self.own[_key(node_type)](h)
+        out: Tensor = self.own[self._name(node_type)](h)
         return out
 
     def message(self, relation: Relation, h: Tensor) -> Tensor:
         """ReLU(W_r h + b): [n, in_dim] to [n, out_dim], not negative."""
-        return F.relu(self.neighbour[_key(*relation)](h))
+        return F.relu(self.neighbour[self._name(*relation)](h))
 
     def forward(self, h: Mapping[str, Tensor], block: Block, max_pool: MaxPool) -> dict[str, Tensor]:
         """W_c h_c + sum_r max ReLU(W_r h_c' + b) for the block's destinations: [num_dst, out_dim] per type."""
@@ -60,6 +69,14 @@ class HeteroSageLayer(nn.Module):
             pooled = max_pool(self.message(relation, h[relation.src]), edges)
             out[relation.dst] = out[relation.dst] + pooled
         return out
+
+    def _name(self, *parts: str) -> str:
+        """The name of the module that serves a type or a relation."""
+        return _SHARED if self.shared_weights else _key(*parts)
+
+    def _names(self, named: Iterable[tuple[str, ...]]) -> list[str]:
+        """The distinct module names, in order."""
+        return list(dict.fromkeys(self._name(*parts) for parts in named))
 
 
 class HeteroSage(nn.Module):

@@ -19,7 +19,7 @@ _SHAPE: Final = "shape"  # one key only: safetensors does not keep the order of 
 def save_model(path: Path, model: HeteroSage) -> None:
     """Write the weights, with the model's shape in the file's metadata."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, path, {_SHAPE: model.shape.model_dump_json()})
+    save_file(weights, path, {_SHAPE: model.shape.model_dump_json(exclude_defaults=True)})
 
 
 def load_model(path: Path) -> HeteroSage:
