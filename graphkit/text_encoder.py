@@ -22,7 +22,7 @@ from graphkit.config.sections import TextSection
 from graphkit.errors import InputError
 from graphkit.parallel import map_in_order
 from graphkit.progress import track
-from graphkit.text import BUNDLED_MODEL, DEFAULT_DIM, check_text_model, local_model, model_identity
+from graphkit.text import BUNDLED_MODEL, DEFAULT_DIM, NO_MODEL, check_text_model, local_model, model_identity
 from graphkit.text_cache import add_to_cache, read_cache, text_key
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def encode_texts(texts: Sequence[str | None], settings: TextSection, cache: Path
 
 
 def uncached_texts(texts: Sequence[str | None], settings: TextSection, cache: Path) -> int:
-    """How many distinct texts ``encode_texts`` would have to encode."""
+    """How many distinct texts a build would have to encode."""
+    if settings.model == NO_MODEL:
+        return 0
     known = read_cache(cache / _cache_name(settings))
     return sum(key not in known for key in {text_key(text) for text in texts if text})
 

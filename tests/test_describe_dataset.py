@@ -24,6 +24,7 @@ from graphkit.describe.figures import Figure, NotMeasurable
 from graphkit.describe.pairs import Gap
 from graphkit.describe.tables import headings, tables
 from graphkit.describe.weak_signals import WeakSignals
+from graphkit.graph.build import build_graph
 
 SIZES = {"book": 40, "song": 40}
 WORDS = (("dragon", "castle", "wizard"), ("stock", "market", "profit"))
@@ -154,6 +155,13 @@ def test_the_graph_s_text_vectors_are_used_where_they_belong_to_the_dataset(tmp_
     assert describe_dataset(workspace, CONFIG).targets[0].text_model == "Sentence-BERT"
     write_dataset(tmp_path, two_camps(seed=1), SIZES, 80, name="another")
     assert workspace.current("graph").id == graph.id
+    assert describe_dataset(workspace, CONFIG).targets[0].text_model == "TF-IDF"
+
+
+def test_random_vectors_in_place_of_texts_are_not_compared(tmp_path: Path) -> None:
+    write_dataset(tmp_path, two_camps(), SIZES, 80, timed=False)
+    workspace = Workspace(tmp_path)
+    build_graph(workspace, load_config(overrides=["text.model=none", "graph.empty_relations=keep"]))
     assert describe_dataset(workspace, CONFIG).targets[0].text_model == "TF-IDF"
 
 

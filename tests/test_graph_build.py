@@ -12,6 +12,7 @@ from graph_logs import NUM_ITEMS, Row, dataset_of, day, meta_of, workspace_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from graphkit import text_encoder
 from graphkit.artefacts import Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import DatasetMeta
@@ -20,6 +21,8 @@ from graphkit.graph.build import build_graph
 from graphkit.graph.relations import kept_relations
 from graphkit.graph.store import CO_LISTENING, FIT, SERVE, Relation, edge_table, read_about, read_graph
 from graphkit.graph.windows import Window, snapshot_windows
+from graphkit.pipeline import stage_spec
+from graphkit.text import random_vectors
 
 DAY = 24 * 60
 #: These logs are so small that some relations have no edge.
@@ -234,6 +237,23 @@ def test_a_refusal_leaves_the_earlier_graph(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         build_graph(workspace, load_config(overrides=[KEEP, "graph.min_support=9"]))
     assert workspace.current("graph").id == before
+
+
+def test_without_a_text_model_items_have_random_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_encoder, "_load_model", None)
+    workspace = workspace_of(tmp_path, ROWS, META, titles="Eine Geschichte", language="de")
+    batch = build_graph(workspace, load_config(overrides=[KEEP, "text.model=none", "run.seed=3"]))
+    features = read_graph(batch, FIT).features
+    assert {name: rows.tobytes() for name, rows in features.items()} == {
+        name: random_vectors(3, name, count).tobytes() for name, count in NUM_ITEMS.items()
+    }
+    assert read_about(batch)["text_model"] == "none"
+    assert batch.manifest.metrics["text_warning"] is None
+    assert batch.manifest.metrics["text_coverage"] == dict.fromkeys(NUM_ITEMS, 0)
+    assert (
+        batch.id
+        == stage_spec(workspace, "graph", load_config(overrides=[KEEP, "text.model=none", "run.seed=3"])).batch_id
+    )
 
 
 def test_text_features_of_every_item(tmp_path: Path) -> None:

@@ -9,17 +9,20 @@ import polars as pl
 import pytest
 
 from graphkit import text_encoder
+from graphkit.config import load_config
 from graphkit.config.sections import TextSection
 from graphkit.errors import InputError
 from graphkit.text import (
+    check_text_model,
     item_texts,
     language_warning,
     model_identity,
+    random_vectors,
     text_model_status,
     unsupported_languages,
 )
 from graphkit.text_cache import add_to_cache, read_cache, text_key
-from graphkit.text_encoder import TextEncoder, encode_texts
+from graphkit.text_encoder import TextEncoder, encode_texts, uncached_texts
 
 SETTINGS = TextSection(precision="float32")
 TITLES = ["The Hobbit", "A long walk home", "Hobbits", "Cooking with fire and smoke", "Jazz", "The Trial", "Dune"]
@@ -158,6 +161,31 @@ def test_identity_follows_the_bytes_of_a_local_model(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{ }")
     assert model_identity(str(tmp_path)) != before
     assert model_identity("some/model") == "some/model"
+
+
+def test_no_text_model_is_a_choice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("none").mkdir()  # a folder of that name is not meant
+    for config in (load_config(overrides=["text.model=none"]), load_config(overrides=['text.model="none"'])):
+        assert config.text.model == "none"
+    assert model_identity("none") == "none"
+    assert text_model_status("none")[0]
+    check_text_model("none")
+    assert language_warning("none", ["fi", "en"]) is None
+    assert uncached_texts(TITLES, TextSection(model="none"), tmp_path) == 0
+    assert uncached_texts(TITLES, SETTINGS, tmp_path) == len(TITLES)
+
+
+def test_random_vectors_depend_on_seed_type_and_item_alone() -> None:
+    vectors = random_vectors(0, "podcast", 5)
+    assert vectors.shape == (5, 384)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert random_vectors(0, "podcast", 3).tobytes() == vectors[:3].tobytes()
+    assert abs(vectors @ vectors.T - np.eye(5)).max() < 0.3
+    for other in (random_vectors(1, "podcast", 5), random_vectors(0, "track", 5)):
+        assert abs(vectors @ other.T).max() < 0.3
+    assert random_vectors(0, "podcast", 0).shape == (0, 384)
 
 
 def test_languages() -> None:

