@@ -417,6 +417,23 @@ def describe(
     console.show_descriptions(described, as_json)
 
 
+@main.command()
+@_options(in_workspace, configured, as_json, manners)
+def claims(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, as_json: bool) -> None:
+    """Test the paper's claims on the workspace's data: what was measured, beside the paper, and the verdict.
+
+    holds and does not hold: the whole 95 % interval is on the claimed side, or on the other; undecided: on
+    neither; planted: the data were generated to show it; not measured: a model or training is missing here;
+    untested: no dataset can tell. Nothing is written.
+
+    \b
+    Example:  graphkit claims -w demo
+    """
+    from graphkit import console, measure_claims
+
+    console.show_claims(measure_claims(_workspace(root), _config(root, preset, overrides, seed)), as_json)
+
+
 @main.command("export-graph")
 @click.option("--format", "graph_format", type=click.Choice(GRAPH_FORMATS), required=True, help="Whose format.")
 @click.option(

@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace
     from graphkit.audit.audit import audit_leakage
+    from graphkit.claims.measure import measure_claims
     from graphkit.config import Config, load_config
     from graphkit.datasets.ingest import import_dataset
     from graphkit.describe.dataset import describe_dataset
@@ -40,6 +41,7 @@ __all__ = [
     "export_graph",
     "import_dataset",
     "load_config",
+    "measure_claims",
     "sample_world",
     "train_hgnn",
     "write_report",
@@ -57,6 +59,7 @@ _HOMES = {
     "export_graph": "graphkit.graph_formats.export",
     "import_dataset": "graphkit.datasets.ingest",
     "load_config": "graphkit.config",
+    "measure_claims": "graphkit.claims.measure",
     "sample_world": "graphkit.synthetic.world",
     "train_hgnn": "graphkit.hgnn.train",
     "write_report": "graphkit.report.page",

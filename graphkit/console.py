@@ -17,6 +17,7 @@ from graphkit.schemas import DATASET_FILE
 
 if TYPE_CHECKING:
     from graphkit.audit.finding import Finding as AuditFinding
+    from graphkit.claims.verdict import Judged
     from graphkit.doctor import Finding
     from graphkit.graph.estimate import BuildEstimate
     from graphkit.graph_formats.export import GraphExport
@@ -189,6 +190,18 @@ def show_descriptions(described: Mapping[str, Any], as_json: bool) -> None:
             _console().print(escape(line), soft_wrap=True)
         for title, rows in tables(found):
             show_rows(rows, as_json=False, title=title)
+
+
+def show_claims(judged: Sequence[Judged], as_json: bool) -> None:
+    """Print every claim of the paper with what was measured, and how many have each verdict."""
+    from graphkit.claims.tables import RULE, claim_rows, claim_values, tally
+
+    if as_json:
+        print(json.dumps({"verdicts": tally(judged), "claims": claim_values(judged)}))
+        return
+    show_rows(claim_rows(judged), as_json=False, title="the paper's claims, on these data")
+    _console().print(", ".join(f"{verdict}: {count}" for verdict, count in tally(judged).items()))
+    _console().print(RULE)
 
 
 def show_graph_export(export: GraphExport, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Where the presets (``configs/``) and dataset cards (``data/``) are, in a checkout and in a wheel."""
+"""Where presets (``configs/``), dataset cards (``data/``) and claims are, in a checkout and in a wheel."""
 
 from __future__ import annotations
 
@@ -11,3 +11,9 @@ def folder(name: str) -> Path:
     """The folder of bundled ``configs`` or ``data`` files."""
     installed = _PACKAGE / "resources" / name
     return installed if installed.is_dir() else _PACKAGE.parent / name
+
+
+def claims_file() -> Path:
+    """The bundled list of the paper's claims."""
+    installed = _PACKAGE / "resources" / "claims.toml"
+    return installed if installed.is_file() else _PACKAGE.parent / "benchmarks" / "claims.toml"

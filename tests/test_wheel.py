@@ -35,6 +35,7 @@ def test_presets_and_cards_travel(wheel: Path, tmp_path: Path) -> None:
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
         return done.stdout
 
+    assert (tmp_path / "site" / "graphkit" / "resources" / "claims.toml").is_file()
     assert "batch_size = 256" in graphkit("config", "--preset", "paper")
     cards = {line.split()[0] for line in graphkit("cards").splitlines()}
     assert cards >= {"eswc2015", "amazon2014_dev", "ml_latest_small", "gowalla_lightgcn", "podcasts_catalogue"}

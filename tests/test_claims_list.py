@@ -1,0 +1,106 @@
+"""The list of claims: it is valid, names what there is, and nothing unknown passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from results_world import EVERY_MODEL
+
+from graphkit.claims.claim import MetricMeasure, ObservationMeasure, read_claims
+from graphkit.errors import ConfigError
+
+METRIC = 'measure = { kind = "metric", model = "2T", claimed = "above", peers = ["2T-HGNN"], metric = "HR@10" }'
+MODELS = """
+[models]
+"2T" = { names = ["2T"], made_by = "graphkit ablate" }
+"2T-HGNN" = { names = ["2T-HGNN"], made_by = "graphkit evaluate" }
+"""
+
+
+def claim(body: str, name: str = "one") -> str:
+    return f'[[claim]]\nid = "{name}"\nwhere = "Table 9"\nstatement = "It is so"\npaper = "1 against 2"\n{body}\n'
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "claims.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_bundled_list_is_valid_and_covers_the_paper() -> None:
+    claims = read_claims().claim
+    ids = [one.id for one in claims]
+    assert len(ids) == len(set(ids))
+    places = " ".join(one.where for one in claims)
+    tables = [*(f"Table 1 {letter}" for letter in "ABCDEF"), *(f"Table {number}" for number in (2, 3, 4, 5))]
+    for part in ("observation 1", "observation 4", "long tail", *tables):
+        assert part in places
+    kinds = {one.measure.kind for one in claims}
+    assert kinds == {"metric", "observation", "sampler_time", "none"}
+
+
+def test_its_models_are_those_of_the_result_table() -> None:
+    listed = read_claims()
+    assert {name for known in listed.models.values() for name in known.names} <= set(EVERY_MODEL)
+    used = {
+        n for c in listed.claim if isinstance(c.measure, MetricMeasure) for n in (c.measure.model, *c.measure.peers)
+    }
+    assert used == set(listed.models)
+
+
+def test_what_the_generator_plants_is_marked() -> None:
+    planted = {one.id: one.planted for one in read_claims().claim}
+    observations = [one.id for one in read_claims().claim if isinstance(one.measure, ObservationMeasure)]
+    assert len(observations) == 8
+    assert all(planted[name] for name in [*observations, "table-2-over-2t-hr", "table-1-d-hr", "table-1-f-hr"])
+    assert not any(planted[name] for name in ("sampler-time", "table-1-a-hr", "table-2-hgnn-mrr"))
+    coverage = [one for one in read_claims().claim if getattr(one.measure, "metric", "") == "Coverage@100"]
+    assert coverage
+    assert not any(one.planted for one in coverage)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (MODELS + claim(METRIC.replace("claimed", "margins = 1, claimed")), "Extra inputs are not permitted"),
+        (MODELS + claim(METRIC).replace("where", "place"), "Field required"),
+        (MODELS + claim(METRIC.replace('"2T"', '"2TT"')), "did you mean '2T'"),
+        (MODELS + claim(METRIC.replace("HR@10", "HR@11")), "HR@11"),
+        (MODELS + claim(METRIC.replace("above", "on par")), "margin belongs to"),
+        (MODELS + claim(METRIC.replace('claimed = "above"', 'claimed = "above", margin = 0.1')), "margin belongs to"),
+        (MODELS + claim(METRIC) + claim(METRIC), "share an id: one"),
+        (MODELS + claim('measure = { kind = "oracle" }'), "oracle"),
+        (MODELS + claim("measure = {"), "not valid TOML"),
+    ],
+)
+def test_a_list_that_is_wrong_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_claims(write(tmp_path, text))
+    assert says in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_a_right_one_is_read(tmp_path: Path) -> None:
+    claims = read_claims(write(tmp_path, MODELS + claim(METRIC)))
+    assert claims.claim[0].planted is False
+    measure = claims.claim[0].measure
+    assert isinstance(measure, MetricMeasure)
+    assert (measure.target, measure.group, measure.segment) == ("sparse", "warm", "all")
+
+
+@pytest.mark.parametrize(
+    ("claimed", "region"),
+    [
+        ("above", (1, float("inf"))),
+        ("below", (float("-inf"), 1)),
+        ("on par", (0.9, 1.1)),
+        ("not below", (0.9, float("inf"))),
+    ],
+)
+def test_where_a_claim_is_true(claimed: str, region: tuple[float, float]) -> None:
+    margin = {"margin": 0.1} if claimed in ("on par", "not below") else {}
+    measure = MetricMeasure.model_validate(
+        {"kind": "metric", "model": "2T", "claimed": claimed, "peers": ["HGNN"], "metric": "HR@10", **margin}
+    )
+    assert measure.region == pytest.approx(region)
