@@ -3,6 +3,7 @@
 ``index/<type>.ann``           Annoy index of a target type; its ids are item rows
 ``item_vectors.safetensors``   item tower outputs, ``<type>`` float32 [num_items, dim], L2-normalised
 ``embeddings.safetensors``     HGNN embeddings of every type, ``<type>`` float32 [num_items, embedding_dim]
+``pooled_vectors.safetensors`` only where the user tower pools other item vectors than these: the same for those
 ``items.parquet``              the catalogue: ``item_type``, ``item`` (row within its type), ``item_id``, title, …
 ``users.parquet``              ``user_id`` (sorted) and ``user`` (row)
 ``user_categorical.safetensors``  ``categorical`` int32 [num_users, num_features]
@@ -22,6 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from graphkit.vectors import EMBEDDINGS_FILE as EMBEDDINGS_FILE
 from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
+from graphkit.vectors import POOLED_VECTORS_FILE as POOLED_VECTORS_FILE
 
 FORMAT_VERSION: Final = 1
 BUNDLE_FILE: Final = "bundle.json"
@@ -55,7 +57,7 @@ class IndexMeta(BaseModel):
 class BundleMeta(BaseModel):
     """``bundle.json``: what is recommended, how to search it, and where it all came from.
 
-    ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings.
+    ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings, ``embedding_dim`` wide.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

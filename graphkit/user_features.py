@@ -68,20 +68,27 @@ class FeatureSpec(BaseModel):
     """The user tower's input signature: saved beside the model, read by whoever feeds it.
 
     ``categorical`` maps a feature (``country``, ``age``) to its vocabulary; value ``v`` has the id
-    ``1 + vocabulary.index(v)``, anything else has 0. Ages are binned by ``age_edges`` first.
+    ``1 + vocabulary.index(v)``, anything else has 0. Ages are binned by ``age_edges`` first. ``embedding_dim`` is the
+    width of the item vectors that are pooled; without ``counts`` a pool is their mean alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pools: tuple[Pool, ...]
     embedding_dim: int
+    counts: bool = True
     categorical: dict[str, tuple[str, ...]] = {}
     age_edges: tuple[int, ...] = (18, 25, 30, 35, 45, 55, 65)
 
     @property
+    def pool_widths(self) -> tuple[int, ...]:
+        """Widths of a pool's blocks: the mean vector and, if it counts, the log count."""
+        return (self.embedding_dim, 1) if self.counts else (self.embedding_dim,)
+
+    @property
     def pooled_dim(self) -> int:
-        """Width of the dense input: a mean embedding and a log count per pool."""
-        return len(self.pools) * (self.embedding_dim + 1)
+        """Width of the dense input: every pool's blocks side by side."""
+        return len(self.pools) * sum(self.pool_widths)
 
     def encode(self, feature: str, values: Sequence[object]) -> npt.NDArray[np.int32]:
         """Categorical ids int32 [n] of raw values (None, unseen: 0)."""
@@ -105,10 +112,10 @@ class UserInputs(NamedTuple):
 
 @dataclass(frozen=True)
 class UserFeatures:
-    """Builds the user tower's inputs from histories, item embeddings and a categorical table.
+    """Builds the user tower's inputs from histories, the items' vectors and a categorical table.
 
-    ``embeddings`` maps an item type to float32 [num_items, dim]; ``categorical`` is int32
-    [num_users, num_features] in the order of ``spec.categorical``.
+    ``histories`` may hold more than ``spec.pools``, which alone are pooled; ``embeddings`` maps an item type to
+    float32 [num_items, dim]; ``categorical`` is int32 [num_users, num_features] in the order of ``spec.categorical``.
     """
 
     spec: FeatureSpec
@@ -126,7 +133,8 @@ class UserFeatures:
         type in the rows that are True, which makes those users cold for it.
         """
         blocks = [self._pool(pool, users, hide, drop) for pool in self.spec.pools]
-        return UserInputs(np.concatenate(blocks, axis=1), self.categorical[users])
+        nothing = np.zeros((len(users), 0), dtype=np.float32)  # a tower may pool nothing at all
+        return UserInputs(np.concatenate([nothing, *blocks], axis=1), self.categorical[users])
 
     def pooled_items(self, users: Ints, hide: tuple[str, Ints] | None = None) -> npt.NDArray[np.int64]:
         """How many history items ``inputs`` pools for each of ``users``, over all pools: int64 [n]."""
@@ -137,7 +145,7 @@ class UserFeatures:
 
     def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None) -> Floats:
         row, item = self._met(pool, users, hide, drop)
-        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))
+        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))[:, : sum(self.spec.pool_widths)]
 
     def _met(
         self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None

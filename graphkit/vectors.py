@@ -2,7 +2,8 @@
 
 Names used: in ``hgnn`` ``embeddings.safetensors``: ``fit/<type>`` and ``serve/<type>`` [num_items, dim];
 in ``towers`` ``item_vectors.safetensors``: ``<type>`` [num_items, dim] and ``user_vectors.safetensors``:
-``user`` [num_users, dim].
+``user`` [num_users, dim]; in ``pooled_vectors.safetensors`` ``<type>`` [num_items, dim], where the user tower pools
+other vectors than the ``hgnn`` stage's.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from safetensors.numpy import load_file, save_file
 EMBEDDINGS_FILE: Final = "embeddings.safetensors"
 ITEM_VECTORS_FILE: Final = "item_vectors.safetensors"
 USER_VECTORS_FILE: Final = "user_vectors.safetensors"
+POOLED_VECTORS_FILE: Final = "pooled_vectors.safetensors"
 
 Vectors = dict[str, npt.NDArray[np.float32]]
 

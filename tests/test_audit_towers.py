@@ -11,6 +11,7 @@ import pytest
 from towers_world import CUTOFF, LABEL_START, frame, interactions, make_world, quick_config, write_dataset, write_hgnn
 from towers_world import write_graph as write_texts
 
+import towers.sources
 import towers.user_spec
 from graphkit.artefacts import StageSpec, Workspace
 from graphkit.audit.examples import CHECKS
@@ -24,6 +25,7 @@ from towers.examples import EXAMPLES_FILE, examples_table
 from towers.fit import read_task, train_towers
 from towers.labels import Labels
 from towers.sources import Sources, read_sources
+from towers.user_spec import feature_spec
 
 
 def write_examples(workspace: Workspace, *sets: str) -> None:
@@ -116,6 +118,15 @@ def test_histories_longer_than_the_settings_say(tmp_path: Path, monkeypatch: pyt
     )
     write_examples(make_world(tmp_path / "longer"), "towers.max_history=2")
     assert list(leaks(tmp_path / "longer")) == ["no example pools its label or a later row"]
+
+
+def test_pools_that_the_settings_leave_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_examples(make_world(tmp_path / "as set"), "towers.user_inputs=[weak]")
+    assert leaks(tmp_path / "as set") == {}
+    everything = quick_config().towers
+    monkeypatch.setattr(towers.sources, "feature_spec", lambda data, dim, _: feature_spec(data, dim, everything))
+    write_examples(make_world(tmp_path / "all"), "towers.user_inputs=[weak]")
+    assert list(leaks(tmp_path / "all")) == ["no example pools its label or a later row"]
 
 
 def test_a_label_left_in_its_own_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from towers.epochs import Task
 from towers.feed import ahead, epoch_batches, equal_pieces, examples_per_type, known_pairs, training_batch
 from towers.fit import read_task
 from towers.labels import Labels
+from towers.losses import linear_loss, softmax_loss
 from towers.sources import read_sources
 
 
@@ -34,6 +36,21 @@ def timed(tmp_path_factory: pytest.TempPathFactory) -> Task:
 @pytest.fixture(scope="module")
 def untimed(tmp_path_factory: pytest.TempPathFactory) -> Task:
     return world_task(make_world(tmp_path_factory.mktemp("untimed"), timed=False))
+
+
+def test_without_the_inverse_probability_both_losses_weigh_every_item_the_same(timed: Task) -> None:
+    labels = timed.train["podcast"]
+    batches = [
+        training_batch(timed.feed, labels, np.arange(20), quick_config(f"towers.inverse_probability={on}").towers)
+        for on in ("true", "false")
+    ]
+    assert len(set(batches[0].y["probability"].tolist())) > 1
+    assert batches[1].y["probability"].tolist() == [1.0] * 20
+    scores = np.random.default_rng(0).uniform(-1, 1, (20, 20)).astype(np.float32)
+    excluded = batches[0].y["excluded"]
+    for loss in (linear_loss, partial(softmax_loss, temperature=0.1)):
+        corrected, plain = (float(loss(scores, excluded, batch.y["probability"])) for batch in batches)
+        assert abs(corrected - plain) > 1e-4
 
 
 def test_rare_types_are_kept_whole() -> None:

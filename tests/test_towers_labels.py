@@ -11,6 +11,7 @@ import pytest
 from towers_world import CUTOFF, LABEL_START, frame, make_world, write_dataset
 
 from graphkit.artefacts import Workspace
+from graphkit.config.sections import TowersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
 from graphkit.user_features import History
@@ -113,7 +114,7 @@ def test_item_features_by_hand() -> None:
     )
     text = np.arange(8, dtype=np.float32).reshape(4, 2)
     embedding = np.arange(4, dtype=np.float32).reshape(4, 1)
-    features = item_features(items, text, embedding, max_creators=9, max_genres=9)
+    features = item_features(items, text, embedding, TowersSection(max_creators=9, max_genres=9))
     assert features.spec.categorical == {"language": ("sv",), "creator": ("Ann",)}
     assert features.spec.genres == ("crime", "poetry")
     dense, categorical, genres = features.inputs(np.array([3, 0, 1, 2]))
@@ -126,14 +127,14 @@ def test_vocabularies_keep_the_commonest_values() -> None:
     column = ["c"] * 2 + ["b"] * 3 + ["a"] * 2
     items = pl.DataFrame({"language": column, "genre": column, "creator": column})
     zeros = np.zeros((7, 1), dtype=np.float32)
-    spec = item_features(items, zeros, zeros, max_creators=2, max_genres=1).spec
+    spec = item_features(items, zeros, zeros, TowersSection(max_creators=2, max_genres=1)).spec
     assert spec.categorical["creator"] == ("a", "b")
     assert spec.genres == ("b",)
 
 
 def test_the_feature_spec_names_what_the_dataset_has(tmp_path: Path) -> None:
     dataset = Dataset.current(make_world(tmp_path))
-    spec = feature_spec(dataset, 8)
+    spec = feature_spec(dataset, 8, TowersSection())
     assert [pool.name for pool in spec.pools] == [
         "audiobook/strong", "audiobook/weak", "podcast/strong", "podcast/weak"
     ]  # fmt: skip

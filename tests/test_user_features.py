@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -54,6 +55,26 @@ def test_inputs_by_hand() -> None:
     assert pooled.dtype == np.float32
     assert pooled.shape[1] == SPEC.pooled_dim
     assert categorical.tolist() == [[0], [1], [2]]
+
+
+def test_a_pool_without_its_count_is_the_mean_alone() -> None:
+    users = np.array([2, 0, 1])
+    spec = SPEC.model_copy(update={"counts": False})
+    pooled, categorical = replace(features(), spec=spec).inputs(users)
+    assert pooled.tolist() == [[0] * 6, [2, 2, 3, 4, 9, 8], [5, 6, 0, 0, 0, 0]]
+    assert spec.pooled_dim == 6
+    assert categorical.tolist() == [[0], [1], [2]]
+
+
+def test_only_the_pools_of_the_spec_are_pooled_and_counted() -> None:
+    users = np.array([0, 1, 2])
+    some = replace(features(), spec=SPEC.model_copy(update={"pools": (AW, B)}))
+    np.testing.assert_array_equal(some.inputs(users).pooled, features().inputs(users).pooled[:, 3:])
+    assert some.pooled_items(users).tolist() == [2, 0, 0]
+    assert features().pooled_items(users).tolist() == [4, 1, 0]
+    none = replace(features(), spec=SPEC.model_copy(update={"pools": ()}))
+    assert none.inputs(users).pooled.shape == (3, 0)
+    assert none.pooled_items(users).tolist() == [0, 0, 0]
 
 
 def test_a_hidden_item_leaves_no_trace() -> None:

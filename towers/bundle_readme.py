@@ -32,7 +32,7 @@ bundle.similar("ITEM_ID", k=10).rows
 | `index/<type>.ann` | Annoy index, {index} |
 | `{item_vectors}` | item tower outputs per target type, float32 [items, dim], L2-normalised |
 | `{embeddings}` | HGNN embeddings per type, float32 [items, {embedding_dim}] |
-| `{items}` | the catalogue: `item` is the row within its type in every tensor |
+{pooled_vectors}| `{items}` | the catalogue: `item` is the row within its type in every tensor |
 | `{users}` | `user_id`, sorted, and `user`, the row in every tensor |
 | `{categorical}` | `categorical` int32 [users, features] |
 | `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first |
@@ -46,17 +46,19 @@ bundle.similar("ITEM_ID", k=10).rows
 ## Signature of the user tower
 | tensor | dtype and shape | meaning |
 |---|---|---|
-| `pooled` (in) | float32 [batch, {pooled_dim}] | per pool: the mean embedding of its items, then log(1 + count) |
+| `pooled` (in) | float32 [batch, {pooled_dim}] | per pool: the mean {pooled_what} of its items{count} |
 | `categorical` (in) | int32 [batch, {num_features}] | {features_in_order}; 0 is unknown |
 | `user_vector` (out) | float32 [batch, {dim}] | L2-normalised; its dot product with an item vector is the score |
 
 Pools, in this order: {pools}.
-Each takes {embedding_dim} + 1 columns. A tower that reads no categorical feature has no such input in ONNX.
+Each takes {pool_columns} columns. A tower that reads no categorical feature, or no pool, has no such input in ONNX.
 """
 
+_POOLED_VECTORS: Final = "| `{file}` | text vectors per type, which the user tower pools, float32 [items, {dim}] |\n"
 
-def bundle_readme(meta: BundleMeta, spec: FeatureSpec) -> str:
-    """The README's text."""
+
+def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False) -> str:
+    """The README's text; ``own_vectors``: the user tower pools text vectors, not the HGNN's embeddings."""
     index = next(iter(meta.indexes.values()))
     return _TEXT.format(
         **meta.model_dump(
@@ -71,7 +73,13 @@ def bundle_readme(meta: BundleMeta, spec: FeatureSpec) -> str:
         pooled_dim=spec.pooled_dim,
         num_features=len(spec.categorical),
         features_in_order=", ".join(f"`{name}`" for name in spec.categorical) or "none here",
-        pools=", ".join(f"`{pool.name}`" for pool in spec.pools),
+        pools=", ".join(f"`{pool.name}`" for pool in spec.pools) or "none here",
+        pool_columns=" + ".join(map(str, spec.pool_widths)),
+        pooled_what="text vector" if own_vectors else "embedding",
+        count=", then log(1 + count)" if spec.counts else "",
+        pooled_vectors=_POOLED_VECTORS.format(file=files.POOLED_VECTORS_FILE, dim=spec.embedding_dim)
+        if own_vectors
+        else "",
         bundle_file=files.BUNDLE_FILE,
         item_vectors=files.ITEM_VECTORS_FILE,
         embeddings=files.EMBEDDINGS_FILE,

@@ -25,6 +25,7 @@ from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histo
 from graphkit.vectors import (
     EMBEDDINGS_FILE,
     ITEM_VECTORS_FILE,
+    POOLED_VECTORS_FILE,
     USER_VECTORS_FILE,
     Vectors,
     load_vectors,
@@ -48,6 +49,7 @@ class Sources:
     towers: Batch
     hgnn: Batch
     features: UserFeatures
+    embeddings: Vectors  # of the HGNN, per type [num_items, dim]
     item_vectors: Vectors  # per target type [num_items, dim]
     user_vectors: npt.NDArray[np.float32]  # [num_users, dim]
 
@@ -70,7 +72,8 @@ def export_bundle(workspace: Workspace, config: Config) -> Batch:
         _write_user_tower(work, sources, meta)
         _write_indexes(work, sources, meta)
         work.path(files.BUNDLE_FILE).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        work.path(files.README_FILE).write_text(bundle_readme(meta, sources.features.spec), encoding="utf-8")
+        readme = bundle_readme(meta, sources.features.spec, sources.features.embeddings is not sources.embeddings)
+        work.path(files.README_FILE).write_text(readme, encoding="utf-8")
         work.space_id = meta.space_id
         work.metrics["hgnn_space_id"] = meta.hgnn_space_id
         work.data_window = {"end": meta.cutoff.isoformat() if meta.cutoff else None}
@@ -87,17 +90,20 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     embeddings = {name: stored[f"{SERVE}/{name}"] for name in dataset.meta.types}
     item_vectors = load_vectors(towers.path(ITEM_VECTORS_FILE))
     users = load_vectors(towers.path(USER_VECTORS_FILE))["user"]
-    rows = {
-        f"embeddings of {name}": (hgnn, matrix, dataset.meta.num_items[name]) for name, matrix in embeddings.items()
-    }
-    rows |= {f"vectors of {t}": (towers, m, dataset.meta.num_items[t]) for t, m in item_vectors.items()}
+    # Towers that pool other vectors than the HGNN's keep them, so that they are served what they were trained on.
+    own = POOLED_VECTORS_FILE in towers.manifest.files
+    pooled = load_vectors(towers.path(POOLED_VECTORS_FILE)) if own else embeddings
+    num_items = dataset.meta.num_items
+    rows = {f"embeddings of {name}": (hgnn, matrix, num_items[name]) for name, matrix in embeddings.items()}
+    rows |= {f"pooled vectors of {name}": (towers, pooled[name], num_items[name]) for name in embeddings}
+    rows |= {f"vectors of {t}": (towers, m, num_items[t]) for t, m in item_vectors.items()}
     rows["user vectors"] = (towers, users, dataset.meta.num_users)
     for what, (batch, matrix, wanted) in rows.items():
         _require_rows(what, batch, matrix, wanted)
     # As the towers were trained, whatever the configuration says by now.
     settings = TowersSection.model_validate(towers.manifest.settings["towers"])
-    features = user_features(dataset, spec, embeddings, dataset.meta.cutoff, settings)
-    return Sources(dataset, towers, hgnn, features, item_vectors, users)
+    features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings)
+    return Sources(dataset, towers, hgnn, features, embeddings, item_vectors, users)
 
 
 def _require_one_space(towers: Batch, hgnn: Batch) -> None:
@@ -141,7 +147,7 @@ def _describe(sources: Sources, config: Config) -> BundleMeta:
         types=meta.types,
         targets=targets,
         indexes=indexes,
-        embedding_dim=sources.features.spec.embedding_dim,
+        embedding_dim=next(iter(sources.embeddings.values())).shape[1],
         num_users=meta.num_users,
         num_items=meta.num_items,
         cutoff=meta.cutoff,
@@ -159,7 +165,8 @@ def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
     users = sources.dataset.users().select(schemas.USER_ID, schemas.USER).sort(schemas.USER_ID)
     users.write_parquet(work.path(files.USERS_FILE))
     save_file({files.CATEGORICAL: sources.features.categorical}, work.path(files.CATEGORICAL_FILE))
-    save_histories(work.path(files.HISTORIES_FILE), sources.features.histories)
+    pooled = {pool: sources.features.histories[pool] for pool in sources.features.spec.pools}
+    save_histories(work.path(files.HISTORIES_FILE), pooled)
     everything = read_histories(sources.dataset, sources.dataset.meta.cutoff)
     seen = {p: h for p, h in everything.items() if p.group == STRONG and p.item_type in meta.targets}
     save_histories(work.path(files.SEEN_FILE), seen)
@@ -182,7 +189,9 @@ def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np
 
 
 def _write_vectors(work: StageWork, sources: Sources) -> None:
-    save_vectors(work.path(files.EMBEDDINGS_FILE), sources.features.embeddings)
+    save_vectors(work.path(files.EMBEDDINGS_FILE), sources.embeddings)
+    if sources.features.embeddings is not sources.embeddings:
+        save_vectors(work.path(files.POOLED_VECTORS_FILE), sources.features.embeddings)
     save_vectors(work.path(files.ITEM_VECTORS_FILE), sources.item_vectors)
 
 

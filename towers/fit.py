@@ -11,8 +11,8 @@ from pydantic import BaseModel
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
-from graphkit.graph.store import FIT
-from graphkit.vectors import ITEM_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
+from graphkit.graph.store import FIT, SERVE
+from graphkit.vectors import ITEM_VECTORS_FILE, POOLED_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
 from towers.backend import prepare
 from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
@@ -82,6 +82,8 @@ def _write(work: StageWork, sources: Sources, task: Task, towers: Towers, progre
     users = user_vectors(towers.user, sources.serving_users(), sources.dataset.meta.num_users)
     save_vectors(work.path(ITEM_VECTORS_FILE), items)
     save_vectors(work.path(USER_VECTORS_FILE), {USER: users})
+    if sources.settings.pooled != "hgnn":
+        save_vectors(work.path(POOLED_VECTORS_FILE), sources.pooled(SERVE))
     work.row_counts |= {"users": len(users), **{f"{t} items": len(matrix) for t, matrix in items.items()}}
 
 

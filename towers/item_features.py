@@ -12,6 +12,8 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from graphkit import schemas
+from graphkit.config.sections import TowersSection
+from graphkit.errors import InputError
 from graphkit.user_features import UNKNOWN, Floats, History, Ints
 
 ITEM_FEATURES_FILE: Final = "item_features.json"
@@ -32,7 +34,7 @@ class ItemSpec(BaseModel):
 
     @property
     def dense_dim(self) -> int:
-        """Width of the dense input: the text embedding, then the HGNN embedding."""
+        """Width of the dense input: the text embedding, then the HGNN embedding; either may be left out."""
         return self.text_dim + self.embedding_dim
 
 
@@ -59,8 +61,8 @@ class ItemFeatures:
         return len(self.text)
 
     def with_embedding(self, embedding: Floats) -> ItemFeatures:
-        """The same items with the HGNN embeddings of another snapshot."""
-        return replace(self, embedding=embedding)
+        """The same items with the HGNN embeddings of another snapshot, if the tower takes them at all."""
+        return replace(self, embedding=embedding[:, : self.spec.embedding_dim])
 
     def inputs(self, items: Ints) -> ItemInputs:
         """The inputs of ``items`` [n]."""
@@ -72,24 +74,44 @@ class ItemFeatures:
         return ItemInputs(dense, self.categorical[items], genres)
 
 
-def item_features(
-    items: pl.DataFrame, text: Floats, embedding: Floats, max_creators: int, max_genres: int
-) -> ItemFeatures:
-    """The features of one type's catalogue ``items`` (sorted by item); vocabularies keep the commonest values."""
+def item_features(items: pl.DataFrame, text: Floats, embedding: Floats, settings: TowersSection) -> ItemFeatures:
+    """The features of one type's catalogue ``items`` (sorted by item) that ``settings.item_inputs`` name;
+    vocabularies keep the commonest values.
+
+    Raises InputError where the items have none of them.
+    """
+    wanted = settings.item_inputs
+    text, embedding = (
+        rows if name in wanted else rows[:, :0] for name, rows in (("text", text), ("hgnn", embedding))
+    )
     genres = _split_genres(items[schemas.GENRE])
     vocabularies = {
-        schemas.LANGUAGE: _vocabulary(items[schemas.LANGUAGE].to_list(), max_creators),
-        schemas.CREATOR: _vocabulary(items[schemas.CREATOR].to_list(), max_creators),
+        name: _vocabulary(items[name].to_list(), settings.max_creators)
+        for name in (schemas.LANGUAGE, schemas.CREATOR)
+        if name in wanted
     }
+    common = _vocabulary([genre for row in genres for genre in row], settings.max_genres)
     spec = ItemSpec(
         text_dim=text.shape[1],
         embedding_dim=embedding.shape[1],
         categorical={name: words for name, words in vocabularies.items() if words},
-        genres=_vocabulary([genre for row in genres for genre in row], max_genres),
+        genres=common if "genre" in wanted else (),
     )
+    _require_an_input(spec, settings)
     columns = [_ids(items[name].to_list(), words) for name, words in spec.categorical.items()]
     table = np.stack(columns, axis=1) if columns else np.zeros((items.height, 0), dtype=np.int32)
     return ItemFeatures(spec, text, embedding, table, _genre_columns(genres, spec.genres))
+
+
+def _require_an_input(spec: ItemSpec, settings: TowersSection) -> None:
+    if not (spec.dense_dim or spec.categorical or spec.genres):
+        raise InputError(
+            "an item tower has no input left",
+            where=f"towers.item_inputs = {list(settings.item_inputs)}",
+            expected="at least one of them on the items of every target type, with a value that two items share",
+            found="none",
+            fix="name more of towers.item_inputs",
+        )
 
 
 def _vocabulary(values: Sequence[str | None], size: int) -> tuple[str, ...]:

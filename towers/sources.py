@@ -22,10 +22,12 @@ from towers.user_spec import feature_spec, user_features
 
 @dataclass(frozen=True)
 class Sources:
-    """Item embeddings per snapshot (``fit``, ``serve``) and type, and the items of each target type."""
+    """Item embeddings per snapshot (``fit``, ``serve``) and type, text vectors, which are those of both snapshots,
+    per type, and the items of each target type."""
 
     dataset: Dataset
     embeddings: dict[str, Vectors]
+    text: Vectors
     items: dict[str, ItemFeatures]  # with fit embeddings
     settings: TowersSection
 
@@ -41,33 +43,34 @@ class Sources:
         """The target types' items as of the cut-off."""
         return {t: items.with_embedding(self.embeddings[SERVE][t]) for t, items in self.items.items()}
 
+    def pooled(self, snapshot: str) -> Vectors:
+        """The item vectors that users' histories are means of, per type."""
+        return self.text if self.settings.pooled == "text" else self.embeddings[snapshot]
+
     def features_end(self, snapshot: str) -> datetime | None:
         """What happens from this moment on is in no user feature of the snapshot; None: all of train is."""
         return self.dataset.meta.label_start if snapshot == FIT else self.dataset.meta.cutoff
 
     def _users(self, snapshot: str) -> UserFeatures:
-        embeddings = self.embeddings[snapshot]
-        spec = feature_spec(self.dataset, next(iter(embeddings.values())).shape[1])
-        return user_features(self.dataset, spec, embeddings, self.features_end(snapshot), self.settings)
+        pooled = self.pooled(snapshot)
+        spec = feature_spec(self.dataset, next(iter(pooled.values())).shape[1], self.settings)
+        return user_features(self.dataset, spec, pooled, self.features_end(snapshot), self.settings)
 
 
 def read_sources(dataset: Batch, graph: Batch, hgnn: Batch, settings: TowersSection) -> Sources:
     """Open the three batches; raises ArtefactError where their sizes disagree."""
     opened = Dataset.open(dataset)
-    text = load_vectors(graph.path(TEXT_FILE))
+    encoded, text = load_vectors(graph.path(TEXT_FILE)), Vectors()
     stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
     embeddings: dict[str, Vectors] = {snapshot: {} for snapshot in (FIT, SERVE)}
     for item_type, count in opened.meta.num_items.items():
         for snapshot, vectors in embeddings.items():
             vectors[item_type] = _checked(hgnn, stored, f"{snapshot}/{item_type}", count)
-        _checked(graph, text, item_type, count)
+        text[item_type] = _checked(graph, encoded, item_type, count)
     _check_width(hgnn, embeddings)
     targets = _targets(opened)
-    items = {
-        t: item_features(opened.items(t), text[t], embeddings[FIT][t], settings.max_creators, settings.max_genres)
-        for t in targets
-    }
-    return Sources(opened, embeddings, items, settings)
+    items = {t: item_features(opened.items(t), text[t], embeddings[FIT][t], settings) for t in targets}
+    return Sources(opened, embeddings, text, items, settings)
 
 
 def _targets(dataset: Dataset) -> tuple[str, ...]:

@@ -32,8 +32,8 @@ def user_tower(spec: FeatureSpec, settings: TowersSection) -> Any:
     """``{"pooled": float32 [B, spec.pooled_dim], "categorical": int32 [B, C]}`` to float32 [B, out_dim]."""
     pooled = keras.Input((spec.pooled_dim,), name="pooled", dtype="float32")
     categorical = keras.Input((len(spec.categorical),), name="categorical", dtype="int32")
-    widths = [spec.embedding_dim, 1] * len(spec.pools)
-    parts = [pooled * _scale(widths), *_embedded(categorical, spec.categorical, settings.category_dim)]
+    parts = [pooled * _scale([*spec.pool_widths] * len(spec.pools))] if spec.pools else []
+    parts += _embedded(categorical, spec.categorical, settings.category_dim)
     vector = _dense_layers(parts, settings)
     return keras.Model({"pooled": pooled, "categorical": categorical}, vector, name=USER)
 
@@ -44,8 +44,8 @@ def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection) -> Any:
     dense = keras.Input((spec.dense_dim,), name="dense", dtype="float32")
     categorical = keras.Input((len(spec.categorical),), name="categorical", dtype="int32")
     genres = keras.Input((1 + len(spec.genres),), name="genres", dtype="float32")
-    widths = [spec.text_dim, spec.embedding_dim]
-    parts = [dense * _scale(widths), *_embedded(categorical, spec.categorical, settings.category_dim)]
+    parts = [dense * _scale([spec.text_dim, spec.embedding_dim])] if spec.dense_dim else []
+    parts += _embedded(categorical, spec.categorical, settings.category_dim)
     if spec.genres:  # the mean of the genres' embeddings
         parts.append(keras.layers.Dense(settings.category_dim, use_bias=False, name="genre_embedding")(genres))
     vector = _dense_layers(parts, settings)

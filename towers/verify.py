@@ -50,8 +50,8 @@ def verify_user_tower(onnx_path: Path, features: UserFeatures, expected: Floats,
 
 
 def _without_history(features: UserFeatures) -> Users:
-    lengths = [np.diff(features.histories[pool].indptr) for pool in features.spec.pools]
-    return np.flatnonzero(np.sum(lengths, axis=0) == 0)
+    every = np.arange(len(features.categorical))
+    return np.flatnonzero(features.pooled_items(every) == 0)
 
 
 def _batches(users: Users) -> Iterator[Users]:

@@ -69,6 +69,8 @@ def labels_are_not_pooled(run: AuditedRun) -> Outcome:
     left out under every signal."""
     settings, end = run.settings("towers", "towers"), run.meta.label_start
     days, most = settings["history_days"], settings["max_history"]
+    pooled = settings.get("user_inputs", ("history", "weak"))  # towers of an earlier graphkit pooled both
+    groups = [signals for name, signals in (("history", run.meta.strong), ("weak", run.meta.weak)) if name in pooled]
     period = Period(end - timedelta(days=days) if end and days else None, end)
     checked = 0
     for item_type in run.meta.targets:
@@ -76,7 +78,7 @@ def labels_are_not_pooled(run: AuditedRun) -> Outcome:
         users, items = (examples[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
         allowed = np.zeros(len(users), dtype=np.int64)
         for pool_type in run.meta.types:
-            for signals in filter(None, (run.meta.strong, run.meta.weak)):
+            for signals in filter(None, groups):
                 known = known_pairs(run.train_rows(signals, period, pool_type), run.meta.num_items[pool_type])
                 own = items if pool_type == item_type else None
                 allowed += _poolable(known, users, own, run.meta.num_users, run.meta.num_items[pool_type], most)

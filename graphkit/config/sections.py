@@ -15,6 +15,20 @@ from graphkit.config.base import Section
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+UserInput = Literal["demographics", "history", "weak", "counts"]
+ItemInput = Literal["text", "hgnn", "language", "genre", "creator"]
+
+#: Simple peers, in the order of the tables.
+PEERS: Final = ("popularity", "recent-popularity", "item-knn", "ease", "als", "nmf", "lightgcn", "hybrid-mf")
+
+
+def _known_peer(name: str) -> str:
+    if name not in PEERS:
+        raise ValueError(f"there is no peer {name!r}; {did_you_mean(name, PEERS)}")
+    return name
+
+
+PeerName = Annotated[str, AfterValidator(_known_peer)]
 
 
 class RunSection(Section):
@@ -162,6 +176,21 @@ class HgnnSection(Section):
 class TowersSection(Section):
     """The two-tower model (paper 4.2, 4.3.1)."""
 
+    user_inputs: Annotated[tuple[UserInput, ...], Field(min_length=1)] = Field(
+        default=("demographics", "history", "weak", "counts"),
+        description="demographics: age, country; history and weak: the means of the items met by strong and by weak "
+        "signals; counts: how many items are in each of these means",
+    )
+    item_inputs: Annotated[tuple[ItemInput, ...], Field(min_length=1)] = (
+        "text",
+        "hgnn",
+        "language",
+        "genre",
+        "creator",
+    )
+    pooled: Literal["hgnn", "text"] = Field(
+        default="hgnn", description="the item vectors that history and weak are the means of"
+    )
     hidden: tuple[Positive, ...] = (512, 256)
     out_dim: Positive = 128
     loss: Literal["linear", "softmax"] = "softmax"
@@ -190,6 +219,13 @@ class TowersSection(Section):
     patience: Positive = 3
     validation_share: Share = 0.1
 
+    @field_validator("user_inputs")
+    @classmethod
+    def _counts_of_something(cls, value: tuple[UserInput, ...]) -> tuple[UserInput, ...]:
+        if "counts" in value and not {"history", "weak"} & set(value):
+            raise ValueError("counts are those of history and weak: name one of them too, or leave counts out")
+        return value
+
 
 class ExportSection(Section):
     """The serving bundle."""
@@ -199,6 +235,21 @@ class ExportSection(Section):
     popularity_days: Positive = Field(
         default=90, description="last train days that count for the popular items of users nothing is known of"
     )
+
+
+class PeersSection(Section):
+    """The simple peers and how they are tuned on validation."""
+
+    models: Annotated[tuple[PeerName, ...], Field(min_length=1)] = Field(
+        default=PEERS, description="the peers to tune; one that cannot be fitted is left out, with its reason"
+    )
+    trials: Positive = Field(default=6, description="settings tried of each peer, the same number for all")
+    lightgcn_epochs: Positive = Field(default=24, description="passes of LightGCN over train, at most")
+    hybrid_epochs: Positive = Field(default=6, description="passes of the hybrid factorisation over train, at most")
+    max_validation_users: Positive = Field(
+        default=1000, description="validation users ranked per target type and group, at most; a seeded sample"
+    )
+    memory: str = Field(default="8GiB", description="what the matrix of EASE may take at most")
 
 
 class EvaluationSection(Section):
@@ -239,5 +290,6 @@ class Config(Section):
     hgnn: HgnnSection = HgnnSection()
     towers: TowersSection = TowersSection()
     export: ExportSection = ExportSection()
+    peers: PeersSection = PeersSection()
     evaluation: EvaluationSection = EvaluationSection()
     report: ReportSection = ReportSection()

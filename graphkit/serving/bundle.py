@@ -96,7 +96,9 @@ class Bundle:
         spec = FeatureSpec.model_validate_json(self.batch.path(files.FEATURES_FILE).read_bytes())
         categorical = map_tensors(self.batch.path(files.CATEGORICAL_FILE))[files.CATEGORICAL]
         histories = map_histories(self.batch.path(files.HISTORIES_FILE))
-        return UserFeatures(spec, histories, self.embeddings, categorical)
+        own = files.POOLED_VECTORS_FILE in self.batch.manifest.files
+        pooled = map_tensors(self.batch.path(files.POOLED_VECTORS_FILE)) if own else self.embeddings
+        return UserFeatures(spec, histories, pooled, categorical)
 
     @cached_property
     def embeddings(self) -> dict[str, Floats]:
