@@ -6,11 +6,13 @@ The defaults are the preset ``default``. ``configs/*.toml`` hold only what diffe
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from graphkit.config.base import Section
+from graphkit.errors import did_you_mean
+from graphkit.errors import did_you_mean
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
