@@ -37,6 +37,8 @@ def test_presets_and_cards_travel(wheel: Path, tmp_path: Path) -> None:
 
     assert (tmp_path / "site" / "graphkit" / "resources" / "claims.toml").is_file()
     assert "batch_size = 256" in graphkit("config", "--preset", "paper")
+    overlay = tmp_path / "site" / "graphkit" / "resources" / "configs" / "variants" / "2t.toml"
+    assert 'pooled = "text"' in graphkit("config", "--preset", str(overlay))
     cards = {line.split()[0] for line in graphkit("cards").splitlines()}
     assert cards >= {"eswc2015", "amazon2014_dev", "ml_latest_small", "gowalla_lightgcn", "podcasts_catalogue"}
     where = subprocess.run(
