@@ -269,6 +269,19 @@ def _export() -> None:
     """
 
 
+@_stage_command("tune-peers", "peers", "graphkit:tune_peers", Short("memory", "peers.memory"))
+def _tune_peers() -> None:
+    """Tune the simple peers of the table on validation: popularity, item-kNN, EASE, ALS, NMF, LightGCN, hybrid MF.
+
+    Validation is cut from train as the test was cut from the data. Each peer is given the same number of settings;
+    the best is kept per target type, for warm and for cold users. What is tried already is kept after an
+    interruption.
+
+    \b
+    Example:  graphkit tune-peers -w demo --set peers.trials=3 --set "peers.models=[item-knn,ease]"
+    """
+
+
 @_stage_command("evaluate", "evaluation", "graphkit:evaluate")
 def _evaluate() -> None:
     """Rank the whole catalogue for every test user; compare with simple peers, with intervals.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphkit.describe.dataset import describe_dataset
     from graphkit.describe.graph import describe_graph
     from graphkit.evaluation.evaluate import evaluate
+    from graphkit.evaluation.peers.tune import tune_peers
     from graphkit.graph.build import build_graph
     from graphkit.graph_formats.export import export_graph
     from graphkit.hgnn.train import train_hgnn
@@ -44,6 +45,7 @@ __all__ = [
     "measure_claims",
     "sample_world",
     "train_hgnn",
+    "tune_peers",
     "write_report",
 ]
 
@@ -62,6 +64,7 @@ _HOMES = {
     "measure_claims": "graphkit.claims.measure",
     "sample_world": "graphkit.synthetic.world",
     "train_hgnn": "graphkit.hgnn.train",
+    "tune_peers": "graphkit.evaluation.peers.tune",
     "write_report": "graphkit.report.page",
 }
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.errors import ArtefactError, GraphkitError, InputError
+from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
 from graphkit.stages import STAGES
@@ -30,6 +31,7 @@ COMMANDS = {
     "hgnn": "train-hgnn",
     "towers": "train-towers",
     "bundle": "export",
+    "peers": "tune-peers",
     "evaluation": "evaluate",
     "report": "report",
 }
@@ -49,7 +51,11 @@ def upstream_batches(workspace: Workspace, stage: str) -> list[Batch]:
 
 def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
     """What ``stage`` would be made from now, as the stage itself says it, without importing the stage."""
-    inputs = {"text_model": model_identity(config.text.model)} if stage == "graph" else {}
+    inputs = {}
+    if stage == "graph":
+        inputs = {"text_model": model_identity(config.text.model)}
+    elif stage == "peers":
+        inputs = peer_inputs()
     return StageSpec.of(stage, config, upstream_batches(workspace, stage), inputs)
 
 

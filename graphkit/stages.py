@@ -23,6 +23,7 @@ STAGES: Final = {
     "hgnn": Stage("graphkit train-hgnn", ("hgnn",), ("graph",)),
     "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
     "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers")),
+    "peers": Stage("graphkit tune-peers", ("peers",), ("dataset",)),
     "evaluation": Stage("graphkit evaluate", ("evaluation",), ("dataset", "graph", "hgnn", "towers")),
     "report": Stage("graphkit report", ("report",)),
 }

@@ -26,9 +26,10 @@ from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, DataError
 from graphkit.evaluation.evaluate import evaluate
 from graphkit.evaluation.groups import read_tasks
-from graphkit.evaluation.item_knn import fit_item_knn
 from graphkit.evaluation.models import serve_embeddings
-from graphkit.evaluation.peers import popularity, strong_matrices
+from graphkit.evaluation.peers.item_knn import fit_item_knn
+from graphkit.evaluation.peers.popularity import popularity
+from graphkit.evaluation.peers.train_data import strong_matrices
 from graphkit.evaluation.ranking import rank_users
 
 SIZES = {"book": 15, "song": 20}

@@ -1,8 +1,10 @@
-"""Who is evaluated on what: test items, masked items and warm or cold users, per target type."""
+"""Who is evaluated on what: held-out items, masked items and warm or cold users, per target type."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 import numpy as np
@@ -10,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
-from graphkit.datasets.store import Dataset
+from graphkit.datasets.store import Dataset, DatasetMeta
 from graphkit.user_features import History
 
 WARM: Final = "warm"
@@ -21,10 +23,22 @@ GROUPS: Final = (WARM, COLD, ALL)
 
 
 @dataclass(frozen=True)
-class TargetTask:
-    """Ranking one target type: its users with at least one test item and any train history.
+class Parts:
+    """The interactions a model may know and those it is to foresee; ``cutoff`` parts them where there is time.
 
-    A positive is a distinct item of a strong test row that is in no strong train row of the user. Strong
+    Rows are those of ``Dataset.interactions``.
+    """
+
+    train: pl.LazyFrame
+    held_out: pl.LazyFrame
+    cutoff: datetime | None
+
+
+@dataclass(frozen=True)
+class TargetTask:
+    """Ranking one target type: its users with at least one held-out item and any train history.
+
+    A positive is a distinct item of a strong held-out row that is in no strong train row of the user. Strong
     train items are masked; an item the user only previewed or followed in train is neither masked nor
     barred from being a positive, since starting it is what the model should foresee. A user is warm with at
     least one train row of the type by any signal (paper 5.2.2), else cold. Users without any train row are
@@ -57,47 +71,61 @@ class TargetTask:
 
 
 def read_tasks(dataset: Dataset) -> dict[str, TargetTask]:
-    """One task per target type of the dataset, in its order."""
-    met = _types_met(dataset)
-    return {item_type: _task(dataset, item_type, met) for item_type in dataset.meta.targets}
+    """The test: one task per target type of the dataset, in its order."""
+    return tasks_of(dataset.meta, test_parts(dataset))
 
 
-def strong_pairs(dataset: Dataset, split: str, item_type: str) -> pl.LazyFrame:
-    """Distinct (user, item) of the strong rows of one type and split, unsorted."""
-    rows = dataset.interactions(split, dataset.meta.strong).filter(pl.col(schemas.ITEM_TYPE) == item_type)
-    return rows.select(schemas.USER, schemas.ITEM).unique()
+def test_parts(dataset: Dataset) -> Parts:
+    """All of train, and the test rows."""
+    train, test = (dataset.interactions(split) for split in (schemas.TRAIN, schemas.TEST))
+    return Parts(train, test, dataset.meta.cutoff)
+
+
+def tasks_of(meta: DatasetMeta, parts: Parts) -> dict[str, TargetTask]:
+    """One task per target type, in the dataset's order: rank ``parts.held_out`` knowing ``parts.train``."""
+    met = _types_met(meta, parts.train)
+    return {item_type: _task(meta, parts, item_type, met) for item_type in meta.targets}
+
+
+def strong_pairs(rows: pl.LazyFrame, strong: Sequence[str], item_type: str) -> pl.LazyFrame:
+    """Distinct (user, item) of the strong rows of one type, unsorted."""
+    of_type = (pl.col(schemas.ITEM_TYPE) == item_type) & pl.col(schemas.SIGNAL).is_in(list(strong))
+    return rows.filter(of_type).select(schemas.USER, schemas.ITEM).unique()
 
 
 def read_pairs(pairs: pl.LazyFrame, num_users: int) -> History:
     """Collect distinct (user, item) rows as a History, items ascending."""
-    frame = pairs.sort(schemas.USER, schemas.ITEM).collect()
-    count = np.bincount(frame[schemas.USER].to_numpy(), minlength=num_users)
+    return history_of(pairs.sort(schemas.USER, schemas.ITEM).collect(), num_users)
+
+
+def history_of(pairs: pl.DataFrame, num_users: int) -> History:
+    """Distinct (user, item) rows, sorted, as a History."""
+    count = np.bincount(pairs[schemas.USER].to_numpy(), minlength=num_users)
     indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32))
+    return History(indptr, pairs[schemas.ITEM].to_numpy().astype(np.int32))
 
 
-def _task(dataset: Dataset, item_type: str, met: dict[str, npt.NDArray[np.bool_]]) -> TargetTask:
-    num_users = dataset.meta.num_users
-    train, test = (strong_pairs(dataset, split, item_type) for split in (schemas.TRAIN, schemas.TEST))
-    positives = read_pairs(test.join(train, on=[schemas.USER, schemas.ITEM], how="anti"), num_users)
+def _task(meta: DatasetMeta, parts: Parts, item_type: str, met: dict[str, npt.NDArray[np.bool_]]) -> TargetTask:
+    train, held_out = (strong_pairs(rows, meta.strong, item_type) for rows in (parts.train, parts.held_out))
+    positives = read_pairs(held_out.join(train, on=[schemas.USER, schemas.ITEM], how="anti"), meta.num_users)
     candidates = np.flatnonzero(np.diff(positives.indptr))
-    known = np.any([met[name][candidates] for name in dataset.meta.types], axis=0)
+    known = np.any([met[name][candidates] for name in meta.types], axis=0)
     users = candidates[known]
     return TargetTask(
         item_type=item_type,
-        num_items=dataset.meta.num_items[item_type],
+        num_items=meta.num_items[item_type],
         users=users,
         warm=met[item_type][users],
         positives=positives,
-        masked=read_pairs(train, num_users),
+        masked=read_pairs(train, meta.num_users),
         num_no_history=int((~known).sum()),
     )
 
 
-def _types_met(dataset: Dataset) -> dict[str, npt.NDArray[np.bool_]]:
+def _types_met(meta: DatasetMeta, train: pl.LazyFrame) -> dict[str, npt.NDArray[np.bool_]]:
     """Per type, whether each user has a train row of it by any signal: bool [num_users]."""
-    frame = dataset.interactions(schemas.TRAIN).select(schemas.USER, schemas.ITEM_TYPE).unique().collect()
-    met = {name: np.zeros(dataset.meta.num_users, dtype=bool) for name in dataset.meta.types}
+    frame = train.select(schemas.USER, schemas.ITEM_TYPE).unique().collect()
+    met = {name: np.zeros(meta.num_users, dtype=bool) for name in meta.types}
     for (item_type,), rows in frame.group_by(schemas.ITEM_TYPE):
         met[str(item_type)][rows[schemas.USER].to_numpy()] = True
     return met

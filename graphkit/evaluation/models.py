@@ -8,16 +8,11 @@ from typing import Final, NamedTuple
 from graphkit.artefacts import Batch
 from graphkit.config.sections import EvaluationSection
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.item_knn import fit_item_knn
-from graphkit.evaluation.peers import (
-    MeanOfHistory,
-    TwoTower,
-    history_matrices,
-    popularity,
-    recent_popularity,
-    strong_matrices,
-)
+from graphkit.evaluation.peers.item_knn import fit_item_knn
+from graphkit.evaluation.peers.popularity import popularity, recent_popularity
+from graphkit.evaluation.peers.train_data import history_matrices, strong_matrices
 from graphkit.evaluation.recommender import Recommender
+from graphkit.evaluation.vector_models import MeanOfHistory, TwoTower
 from graphkit.graph.store import FEATURES_FILE, SERVE
 from graphkit.vectors import EMBEDDINGS_FILE, ITEM_VECTORS_FILE, USER_VECTORS_FILE, Vectors, load_vectors
 

@@ -17,16 +17,16 @@ _UNITS: Final = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB":
 }
 
 
-def parse_memory(text: str) -> int:
-    """Bytes of ``4GiB``, ``800 MB``, …; raises ConfigError for anything else."""
+def parse_memory(text: str, key: str = "graph.memory") -> int:
+    """Bytes of ``4GiB``, ``800 MB``, …; raises ConfigError, naming the setting ``key``, for anything else."""
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
     unit = _UNITS.get(match.group(2).upper()) if match else None
     if match is None or unit is None or not float(match.group(1)):
         raise ConfigError(
-            "graph.memory is no amount of memory",
+            f"{key} is no amount of memory",
             expected="a number and a unit, as 4GiB or 800MiB",
             found=repr(text),
-            fix="--memory 4GiB",
+            fix=f"--set {key}=4GiB",
         )
     return int(float(match.group(1)) * unit)
 
