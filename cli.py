@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -127,11 +128,19 @@ def main() -> None:
 
 
 class Short(NamedTuple):
-    """An option that stands for one ``--set``; without ``choices`` it takes any text."""
+    """An option that stands for one ``--set``; without ``choices`` it takes any text, with ``many`` several,
+    parted by commas."""
 
     name: str
     key: str
     choices: tuple[str, ...] = ()
+    many: bool = False
+
+    def words(self, value: str) -> str:
+        """The ``--set`` that this option stands for."""
+        if self.many:
+            value = json.dumps([part.strip() for part in value.split(";" if ";" in value else ",") if part.strip()])
+        return f"{self.key}={value}"
 
 
 def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Callable[[Callable[[], None]], None]:
@@ -151,7 +160,7 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
     ) -> None:
         from graphkit import console, pipeline
 
-        sets = [f"{short.key}={given[short.name]}" for short in shorts if given[short.name] is not None]
+        sets = [short.words(given[short.name]) for short in shorts if given[short.name] is not None]
         # The sample world has no card, so what the current dataset's card recommends is not for it.
         config = _config(root, preset, (*overrides, *sets), seed, recommended={} if stage == "dataset" else None)
         workspace = _workspace(root)
@@ -169,7 +178,7 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
             click.option(
                 f"--{s.name}",
                 type=click.Choice(s.choices) if s.choices else None,
-                help=f"Short for --set {s.key}={s.name.upper()}.",
+                help=f"Short for --set {s.key}={'[…]' if s.many else s.name.upper()}.",
             )
             for s in shorts
         ]
@@ -282,13 +291,80 @@ def _tune_peers() -> None:
     """
 
 
-@_stage_command("evaluate", "evaluation", "graphkit:evaluate")
+@_stage_command(
+    "evaluate",
+    "evaluation",
+    "graphkit:evaluate",
+    Short("models", "evaluation.models", many=True),
+    Short("types", "evaluation.types", many=True),
+    Short("groups", "evaluation.groups", many=True),
+)
 def _evaluate() -> None:
-    """Rank the whole catalogue for every test user; compare with simple peers, with intervals.
+    """Rank the whole catalogue for every test user: tuned peers and trained models in one table, with intervals.
+
+    Rows are whatever is there: the tuned peers always, HGNN and 2T-HGNN once trained, variants once `graphkit
+    ablate` made them (with several seeds, their mean and spread). --models, --types and --groups choose, parted
+    by commas (by semicolons where a name has a comma).
 
     \b
-    Example:  graphkit evaluate -w demo --json
+    Example:  graphkit evaluate -w demo --models "EASE,Item-kNN,2T-HGNN" --groups warm
     """
+
+
+@main.command()
+@click.argument("names", nargs=-1)
+@click.option("--seeds", type=int, default=1, show_default=True, help="Training seeds of each variant.")
+@click.option("--list", "list_them", is_flag=True, help="List the variants there are, and do nothing.")
+@stage_options
+def ablate(
+    names: tuple[str, ...],
+    seeds: int,
+    list_them: bool,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train variants of the current chain, evaluate them beside it, and print the paper's Table 1.
+
+    NAMES are variants, or `baselines` (2T-HGNN, 2T, HGNN-w-users), or `ablations` (A to F of Table 1 and more);
+    without any, all. Each differs from the workspace's current graph, HGNN and towers by its overlay alone
+    (configs/variants), whatever --preset says; --preset and --set are for the evaluation. What is trained already
+    is kept: the same command goes on after an interruption.
+
+    \b
+    Example:  graphkit ablate baselines --seeds 3 -w demo
+    Example:  graphkit ablate ablations -w demo
+    """
+    from graphkit import console
+
+    if list_them:
+        from graphkit.variants.overlays import read_variants
+
+        rows = [{"variant": v.name, "in the table": v.label, "what it is": v.what} for v in read_variants().values()]
+        console.show_rows(rows, as_json, title="variants")
+        return
+    from graphkit import evaluate
+    from graphkit.variants.train import plan_variants, train_variants
+
+    workspace, config = _workspace(root), _config(root, preset, overrides, seed)
+    if dry_run:
+        plan = [
+            {
+                "variant": run.variant.name,
+                "seed": run.seed,
+                "workspace": str(run.workspace.root),
+                "stages": ", ".join(run.stages),
+                "state": "to do" if run.trained() is None else "up to date",
+            }
+            for run in plan_variants(workspace, names, seeds)
+        ]
+        console.show_rows(plan, as_json, title="dry run: nothing is written")
+        return
+    train_variants(workspace, names, seeds)
+    console.show_ablation(evaluate(workspace, config), as_json)
 
 
 @_stage_command("report", "report", "graphkit:write_report")

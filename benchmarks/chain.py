@@ -62,7 +62,7 @@ def cost_rows(root: Path, seconds: float, seconds_again: float) -> list[dict[str
 def quality_rows(root: Path) -> list[dict[str, object]]:
     """NDCG@10 with its interval of every model, per target type and group."""
     results = pl.read_parquet(Workspace(root).current("evaluation").path("results.parquet"))
-    ndcg = results.filter(pl.col("metric") == "NDCG@10").sort(
+    ndcg = results.filter(metric="NDCG@10", segment="all").sort(
         "target_type", "group", "value", descending=[False, True, True]
     )
     return [

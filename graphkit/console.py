@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: Where a metric of a manifest is a list of rows, it is shown as a table of its own.
 Rows = Sequence[Mapping[str, Any]]
 _SHOWN_METRICS: Final = ("HR@10", "NDCG@10", "MRR@100", "Coverage@100")
+#: The columns of the paper's Table 1.
+_TABLE_1: Final = ("HR@10", "MRR@100", "Coverage@100")
 
 
 def show_rows(rows: Rows, as_json: bool, title: str = "") -> None:
@@ -101,16 +103,50 @@ def _statistics(rows: Rows) -> dict[str, list[dict[str, Any]]]:
     return {title: found for title, found in named.items() if found}
 
 
+def show_ablation(batch: Batch, as_json: bool) -> None:
+    """Print an evaluation's trained models in the form of the paper's Table 1: the sparse type, warm users."""
+    body = json.loads(batch.path("results.json").read_text(encoding="utf-8"))
+    ours, target = body["ours"], body["sparse_type"]
+    figures: dict[str, dict[str, Any]] = {name: {} for name in (ours, *body["trained"])}
+    for row in body["results"]:
+        place = (row["target_type"], row["group"], row["segment"])
+        if row["model"] in figures and place == (target, "warm", "all"):
+            figures[row["model"]][row["metric"]] = row
+    behind = {
+        row["peer"]: row
+        for row in body["comparisons"]
+        if (row["target_type"], row["group"], row["metric"]) == (target, "warm", "HR@10")
+    }
+    rows = [_table_1_row(name, found, behind.get(name), body["seeds"][name]) for name, found in figures.items()]
+    if as_json:
+        print(json.dumps({"target_type": target, "users": "warm", "rows": rows, "left_out": body["left_out"]}))
+        return
+    show_rows(rows, as_json=False, title=f"{target}, warm users: means over seeds with 95 % intervals over users")
+    for name, why in body["left_out"].items():
+        _console().print(escape(f"not in the table: {name}: {why}"))
+
+
+def _table_1_row(name: str, found: Mapping[str, Any], behind: Mapping[str, Any] | None, seeds: int) -> dict[str, Any]:
+    shown = {metric: _with_interval(found[metric]) if metric in found else "-" for metric in _TABLE_1}
+    less = f"{-behind['value']:+.4f} (p {behind['p_holm']:.3g})" if behind else "-"
+    return {"model": name, **shown, "HR@10 against ours": less, "seeds": seeds}
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    interval = f" {row['low']:.3f}-{row['high']:.3f}" if row["low"] is not None else ""
+    spread = f" ±{row['spread']:.3f}" if row["spread"] is not None else ""
+    return f"{row['value']:.3f}{interval}{spread}"
+
+
 def _by_cell(results: Rows) -> list[dict[str, Any]]:
     """One row a target type, user group and model, one column a metric."""
     cells: dict[tuple[str, str, str], dict[str, Any]] = {}
     for row in results:
-        if row["group"] == "all" or row["metric"] not in _SHOWN_METRICS:
+        if row["group"] == "all" or row["segment"] != "all" or row["metric"] not in _SHOWN_METRICS:
             continue
         key = (row["target_type"], row["group"], row["model"])
         cell = cells.setdefault(key, {"target": key[0], "users": key[1], "model": key[2]})
-        interval = f" {row['low']:.3f}-{row['high']:.3f}" if row["low"] is not None else ""
-        cell[row["metric"]] = f"{row['value']:.3f}{interval}"
+        cell[row["metric"]] = _with_interval(row)
     return list(cells.values())
 
 

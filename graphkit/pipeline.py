@@ -21,6 +21,7 @@ from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
 from graphkit.stages import STAGES
 from graphkit.text import model_identity
+from graphkit.variants.runs import run_inputs
 
 if TYPE_CHECKING:
     from graphkit.graph.estimate import BuildEstimate
@@ -54,6 +55,8 @@ def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
     inputs = {}
     if stage == "graph":
         inputs = {"text_model": model_identity(config.text.model)}
+    elif stage == "evaluation":
+        inputs = run_inputs(workspace)
     elif stage == "peers":
         inputs = peer_inputs()
     return StageSpec.of(stage, config, upstream_batches(workspace, stage), inputs)

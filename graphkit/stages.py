@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 
 
 class Stage(NamedTuple):
-    """``sections`` of the configuration and ``upstream`` stages that decide a batch."""
+    """``sections`` of the configuration and ``upstream`` stages that decide a batch; ``optional`` ones of them are
+    read where they are there."""
 
     command: str
     sections: tuple[str, ...]
     upstream: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
 
 
 #: In the order in which they run. ``run`` is a section of every stage.
@@ -24,6 +26,11 @@ STAGES: Final = {
     "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
     "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers")),
     "peers": Stage("graphkit tune-peers", ("peers",), ("dataset",)),
-    "evaluation": Stage("graphkit evaluate", ("evaluation",), ("dataset", "graph", "hgnn", "towers")),
+    "evaluation": Stage(
+        "graphkit evaluate",
+        ("evaluation",),
+        ("dataset", "graph", "hgnn", "towers", "peers"),
+        ("graph", "hgnn", "towers"),
+    ),
     "report": Stage("graphkit report", ("report",)),
 }

@@ -18,7 +18,10 @@ from graphkit.graph.store import CO_LISTENING, SNAPSHOTS, Csc, Relation, edge_ta
 from graphkit.vectors import save_vectors
 
 CUTOFF = datetime(2024, 6, 1, tzinfo=UTC)
-CONFIG = load_config("default", ["evaluation.bootstrap=50", "evaluation.knn_neighbours=5"])
+CONFIG = load_config(
+    "default",
+    ["evaluation.bootstrap=50", "peers.models=[popularity, item-knn]", "peers.trials=1", "run.threads=1"],
+)
 
 
 class Row(NamedTuple):

@@ -66,6 +66,14 @@ class Batch:
     @classmethod
     def open(cls, folder: Path) -> Batch:
         """Read a batch and check every file against its hash; raises ArtefactError, naming the first bad one."""
+        batch = cls.peek(folder)
+        for name, digest in batch.manifest.files.items():
+            _check_file(folder, name, digest)
+        return batch
+
+    @classmethod
+    def peek(cls, folder: Path) -> Batch:
+        """Read a batch's manifest alone; raises ArtefactError where it cannot be read."""
         path = folder / MANIFEST
         try:
             manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
@@ -86,8 +94,6 @@ class Batch:
                 found=f"schema version {manifest.schema_version}",
                 fix=_redo(folder),
             )
-        for name, digest in manifest.files.items():
-            _check_file(folder, name, digest)
         return cls(folder, manifest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,13 +57,36 @@ class Workspace:
             )
         return Batch.open(self.stage_dir(stage) / batch_id)
 
+    def peek(self, stage: str) -> Batch:
+        """The stage's current batch by its manifest alone, its files unchecked; raises ArtefactError without one."""
+        batch_id = self.rotation(stage)["current"]
+        return self.current(stage) if batch_id is None else Batch.peek(self.stage_dir(stage) / batch_id)
+
+    def adopt(self, batch: Batch) -> Batch:
+        """Take over a finished batch of another workspace and make it current: its files are linked, not copied.
+
+        Files of a batch never change, so both workspaces may share them; across file systems they are copied.
+        """
+        folder = self.stage_dir(batch.manifest.stage) / batch.id
+        if not folder.is_dir():
+            partial = folder.with_name(f".partial-adopted-{batch.id}")
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(batch.folder, partial, copy_function=_link)
+            partial.rename(folder)
+        adopted = Batch.open(folder)
+        self.rotate(adopted)
+        return adopted
+
     def upstream(self, stage: str) -> dict[str, Batch]:
-        """The current batches that ``stage`` reads, by stage.
+        """The current batches that ``stage`` reads, by stage; an optional one only where it is there.
 
         Raises ArtefactError where one is missing, damaged, or was made from another batch than the
         current one: vectors of two trainings are never mixed.
         """
-        batches = {name: self.current(name) for name in STAGES[stage].upstream}
+        optional = STAGES[stage].optional
+        batches = {
+            name: self.current(name) for name in STAGES[stage].upstream if name not in optional or self.has(name)
+        }
         for batch in batches.values():
             for name, used in batch.manifest.upstream.items():
                 if name in batches and used != batches[name].id:
@@ -133,6 +157,13 @@ def _mixed(batch: Batch, given: Batch, used: str) -> ArtefactError:
         found=f"{other} batch {given.id}{space}",
         fix=f"run `{STAGES[stage].command}` again",
     )
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _lock(lock: IO[str], stage_dir: Path) -> None:

@@ -32,7 +32,7 @@ def load_config(
     ``preset`` is a bundled name or the path of a TOML file. Raises ConfigError, with a did-you-mean,
     for an unknown preset, section, key, or a value of the wrong type.
     """
-    layers: list[tuple[str, Tables]] = [(f"preset {preset}", _read_preset(preset))]
+    layers: list[tuple[str, Tables]] = [(f"preset {preset}", read_preset(preset))]
     if recommended:
         layers.append(("dataset card [config]", {name: dict(table) for name, table in recommended.items()}))
     layers.extend((f"--set {text}", _parse_override(text)) for text in overrides)
@@ -66,7 +66,17 @@ def check_known(section: str, values: Any, where: str) -> None:
             )
 
 
-def _read_preset(preset: str) -> Tables:
+def overlaid(config: Config, tables: Mapping[str, Mapping[str, Any]], where: str) -> Config:
+    """``config`` with the values of ``tables`` in their place; raises ConfigError, naming ``where`` they are from."""
+    merged: Tables = config.model_dump()
+    for section, values in tables.items():
+        check_known(section, values, where)
+        merged[section].update(values)
+    return _validate(merged, where)
+
+
+def read_preset(preset: str) -> Tables:
+    """The tables of a bundled preset or of a TOML file; raises ConfigError where there is none."""
     path = Path(preset) if preset.endswith(".toml") else folder("configs") / f"{preset}.toml"
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))

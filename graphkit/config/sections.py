@@ -12,7 +12,6 @@ from pydantic import AfterValidator, Field, field_validator
 
 from graphkit.config.base import Section
 from graphkit.errors import did_you_mean
-from graphkit.errors import did_you_mean
 
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -267,10 +266,6 @@ class EvaluationSection(Section):
         default=3, description="users per target type and group whose lists are kept to be read"
     )
     bootstrap: Positive = Field(default=1000, description="resamples of the users, for the 95 % intervals")
-    knn_shrinkage: Annotated[float, Field(ge=0)] = Field(
-        default=50.0, description="item-kNN: trust a similarity that rests on few users less"
-    )
-    knn_neighbours: Positive = Field(default=500, description="item-kNN: neighbours kept per item and item type")
     popularity_days: Positive = Field(default=90, description="days before the cut-off that count as recent")
 
 

@@ -1,13 +1,10 @@
-"""Full-catalogue ranking: every item of the target type is scored, the user's own train items are left out.
-
-Ties are broken by one seeded random order of the items, never by their row: source files are often sorted
-by popularity, and a model that scores nothing must not profit from that.
-"""
+"""Full-catalogue ranking: every item of the target type is scored, the user's own train items are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -15,101 +12,128 @@ import numpy.typing as npt
 
 from graphkit.errors import GraphkitError
 from graphkit.evaluation.groups import GROUPS, TargetTask
-from graphkit.evaluation.metrics import COVERAGE, LIST_LENGTH, user_metrics
+from graphkit.evaluation.metrics import COVERAGE, LIST_LENGTH, NOVELTY, gini, novelty, user_metrics
 from graphkit.evaluation.recommender import Recommender
+from graphkit.evaluation.segments import SEGMENTS, Segments
+from graphkit.evaluation.top_items import tie_order, top_items
+from graphkit.parallel import map_in_order
 
-#: Scores held at once; the sort keys of a block take twice their 4 bytes each.
+#: Scores held at once by each thread.
 BLOCK_SCORES: Final = 4_000_000
-_LAST: Final = np.iinfo(np.int64).min
+
+Longs = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """What one model's lists for one target type are worth."""
+    """What one model's lists for one target type are worth.
 
-    values: npt.NDArray[np.float64]  # [num_users, len(USER_METRICS)]
-    shown: dict[tuple[str, str], npt.NDArray[np.bool_]]  # (group, coverage metric) -> [num_items]
-
-
-def tie_order(num_items: int, seed: int) -> npt.NDArray[np.int64]:
-    """A seeded random order: where scores are equal, the item with the larger entry comes first."""
-    return np.random.default_rng(seed).permutation(num_items)
-
-
-def rank_users(model: Recommender, task: TargetTask, seed: int) -> Ranked:
-    """Rank the catalogue for every user of ``task``, in blocks of bounded memory.
-
-    Raises GraphkitError where the model gives a score that is not a finite number.
+    ``values`` [n, len(SEGMENTS), metrics] are float32, the columns the user metrics and then novelty, NaN where a
+    user has no test item in the segment. ``exposure`` counts by (group, list length) how often each item is listed:
+    int64 [num_items].
     """
-    ties = tie_order(task.num_items, seed)
-    values = []
-    shown = {(group, name): np.zeros(task.num_items, dtype=bool) for group in GROUPS for name in COVERAGE}
-    for users, warm in _blocks(task):
-        top = _top_of_block(model, task, users, ties)
-        values.append(user_metrics(_hits(top, task, users), np.diff(task.positives.indptr)[users]))
-        for (group, name), seen in shown.items():
-            lists = top[_members(group, warm), : COVERAGE[name]]
-            seen[lists[lists >= 0]] = True
-    return Ranked(np.concatenate(values) if values else np.empty((0, 4)), shown)
+
+    values: npt.NDArray[np.float32]
+    exposure: dict[tuple[str, int], Longs]
+
+    def num_shown(self, group: str, length: int, members: Flags) -> int:
+        """How many of the items ``members`` (bool [num_items]) are in at least one list of a group."""
+        return int((self.exposure[group, length][members] > 0).sum())
+
+    def gini(self, group: str) -> float:
+        """How unevenly a group's lists of 10 show the catalogue."""
+        return gini(self.exposure[group, 10])
 
 
-def top_items(
-    scores: npt.NDArray[np.float32],
-    masked: tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]],
-    ties: npt.NDArray[np.int64],
-    length: int,
-) -> npt.NDArray[np.int64]:
-    """The ``length`` best items of each row, best first: int64 [n, length]; -1 where none is left.
+@dataclass(frozen=True)
+class Ranker:
+    """Ranks the users of ``task``; ``metrics`` are the per-user ones, ``num_users`` those of the dataset."""
 
-    ``scores`` float32 [n, num_items] are finite; ``masked`` are (rows, items) never to be listed; ``ties``
-    is ``tie_order``.
-    """
-    keys = _sort_keys(scores, ties)
-    keys[masked] = _LAST
-    num_items = keys.shape[1]
-    length_found = min(length, num_items)
-    if length_found < num_items:
-        keys = np.partition(keys, num_items - length_found, axis=1)[:, num_items - length_found :]
-    keys = np.sort(keys, axis=1)[:, ::-1]
-    item_of = np.empty(num_items, dtype=np.int64)
-    item_of[ties] = np.arange(num_items)
-    items = np.where(keys == _LAST, -1, item_of[keys & 0xFFFFFFFF])
-    return np.pad(items, ((0, 0), (0, length - length_found)), constant_values=-1)
+    task: TargetTask
+    segments: Segments
+    metrics: tuple[str, ...]
+    num_users: int
+    seed: int
+    threads: int = 1
+
+    def empty(self) -> Ranked:
+        """Nothing ranked yet: of all users, to be filled part by part."""
+        values = np.full((len(self.task.users), len(SEGMENTS), len(self.metrics) + 1), np.nan, np.float32)
+        exposure = {
+            (group, length): np.zeros(self.task.num_items, np.int64)
+            for group in GROUPS
+            for length in COVERAGE.values()
+        }
+        return Ranked(values, exposure)
+
+    def rank(self, model: Recommender, rows: Longs | None = None, into: Ranked | None = None) -> Ranked:
+        """Rank the catalogue for the users at ``rows`` of ``task.users`` (None: all), in blocks of bounded memory.
+
+        Raises GraphkitError where the model gives a score that is not a finite number.
+        """
+        found = self.empty() if into is None else into
+        rows = np.arange(len(self.task.users)) if rows is None else rows
+        ties = tie_order(self.task.num_items, self.seed)
+        for several in batched(self._blocks(rows), 4 * self.threads):  # so that no more lists than these wait
+            lists = map_in_order(lambda block: self._top(model, self.task.users[block], ties), several, self.threads)
+            for block, top in zip(several, lists, strict=True):
+                found.values[block] = self._values(top, self.task.users[block])
+                self._expose(top, self.task.warm[block], found.exposure)
+        return found
+
+    def lists(self, model: Recommender, rows: Longs, length: int) -> Longs:
+        """The first ``length`` items for the users at ``rows``: int64 [n, length]."""
+        ties = tie_order(self.task.num_items, self.seed)
+        return self._top(model, self.task.users[rows], ties)[:, :length]
+
+    def _blocks(self, rows: Longs) -> Iterator[Longs]:
+        height = max(1, BLOCK_SCORES // max(1, self.task.num_items))
+        for start in range(0, len(rows), height):
+            yield rows[start : start + height]
+
+    def _top(self, model: Recommender, users: Longs, ties: Longs) -> Longs:
+        scores = model.scores(users, self.task.item_type)
+        if not np.isfinite(scores).all():
+            row, item = np.argwhere(~np.isfinite(scores))[0]
+            raise GraphkitError(
+                f"{model.name} gives a score that is not a number",
+                where=f"user {users[row]}, {self.task.item_type} {item}",
+                found=str(scores[row, item]),
+                fix="train the model again, with a smaller learning rate",
+            )
+        return top_items(scores, self.task.masked.pairs(users), ties, LIST_LENGTH)
+
+    def _values(self, top: Longs, users: Longs) -> npt.NDArray[np.float32]:
+        """[n, len(SEGMENTS), metrics] of a block."""
+        row, item = self.task.positives.pairs(users)
+        relevant = np.zeros((len(users), self.task.num_items + 1), dtype=bool)  # the last column catches -1
+        relevant[row, item] = True
+        hits = np.take_along_axis(relevant, top, axis=1)
+        unexpected = novelty(top, self.segments.num_listeners, self.num_users)
+        out = np.full((len(users), len(SEGMENTS), len(self.metrics) + 1), np.nan, np.float32)
+        for number, members in enumerate(self.segments.members):
+            count = np.bincount(row[members[item]], minlength=len(users))
+            some = np.flatnonzero(count)
+            of_it = hits[some] & np.append(members, False)[top[some]]
+            out[some, number, :-1] = user_metrics(of_it, count[some], self.metrics)
+            out[some, number, -1] = unexpected[some]
+        return out
+
+    def _expose(self, top: Longs, warm: Flags, exposure: dict[tuple[str, int], Longs]) -> None:
+        for group, length in exposure:
+            chosen = {"warm": warm, "cold": ~warm, "all": np.ones_like(warm)}[group]
+            listed = top[chosen, :length]
+            exposure[group, length] += np.bincount(listed[listed >= 0], minlength=self.task.num_items)
 
 
-def _sort_keys(scores: npt.NDArray[np.float32], ties: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Integers that sort as (score, tie order): the float's bits made monotone above, the tie order below."""
-    bits = (scores.astype(np.float32, copy=False) + np.float32(0)).view(np.int32)  # + 0 turns -0.0 into 0.0
-    monotone = np.where(bits < 0, bits ^ np.int32(0x7FFFFFFF), bits)
-    return (monotone.astype(np.int64) << 32) | ties
+def batched(items: Iterable[Longs], size: int) -> Iterator[list[Longs]]:
+    """``items`` in lists of ``size``, the last one shorter (``itertools.batched`` is of Python 3.12)."""
+    rest = iter(items)
+    while several := list(islice(rest, size)):
+        yield several
 
 
-def _top_of_block(
-    model: Recommender, task: TargetTask, users: npt.NDArray[np.int64], ties: npt.NDArray[np.int64]
-) -> npt.NDArray[np.int64]:
-    scores = model.scores(users, task.item_type)
-    if not np.isfinite(scores).all():
-        row, item = np.argwhere(~np.isfinite(scores))[0]
-        raise GraphkitError(
-            f"{model.name} gives a score that is not a number",
-            where=f"user {users[row]}, {task.item_type} {item}",
-            found=str(scores[row, item]),
-            fix="train the model again, with a smaller learning rate",
-        )
-    return top_items(scores, task.masked.pairs(users), ties, LIST_LENGTH)
-
-
-def _hits(top: npt.NDArray[np.int64], task: TargetTask, users: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-    relevant = np.zeros((len(users), task.num_items + 1), dtype=bool)  # the last column catches -1
-    relevant[task.positives.pairs(users)] = True
-    return np.take_along_axis(relevant, top, axis=1)
-
-
-def _members(group: str, warm: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return {"warm": warm, "cold": ~warm, "all": np.ones_like(warm)}[group]
-
-
-def _blocks(task: TargetTask) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]]:
-    rows = max(1, BLOCK_SCORES // max(1, task.num_items))
-    for start in range(0, len(task.users), rows):
-        yield task.users[start : start + rows], task.warm[start : start + rows]
+def metric_columns(metrics: Sequence[str]) -> tuple[str, ...]:
+    """The names of the last axis of ``Ranked.values``."""
+    return (*metrics, NOVELTY)

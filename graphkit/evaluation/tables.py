@@ -1,22 +1,26 @@
-"""From per-user metrics to the result table: cells, means, intervals and paired differences."""
+"""From per-user figures to the result table: cells, means, intervals, spread over seeds and paired differences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
+from graphkit import schemas
 from graphkit.evaluation.bootstrap import interval, resampled_means
-from graphkit.evaluation.groups import ALL, GROUPS, TargetTask
-from graphkit.evaluation.metrics import COVERAGE, USER_METRICS
-from graphkit.evaluation.ranking import Ranked
+from graphkit.evaluation.comparisons import holm, p_values
+from graphkit.evaluation.groups import ALL, WARM, TargetTask
+from graphkit.evaluation.metrics import COVERAGE, GINI, NOVELTY
+from graphkit.evaluation.rank_models import Place, Totals, read_users
+from graphkit.evaluation.segments import SEGMENTS, WHOLE
 
-#: ``rankings[model][target type]``.
-Rankings = Mapping[str, Mapping[str, Ranked]]
 Row = dict[str, Any]
+Floats = npt.NDArray[np.float64]
 #: Figures and interval ends keep this many decimals, far below any interval's width.
 DECIMALS: Final = 9
 
@@ -27,84 +31,123 @@ class Cell:
 
     target_type: str
     group: str
-    tasks: tuple[TargetTask, ...]
+    types: tuple[str, ...]
 
-    def pooled(self, rankings: Mapping[str, Ranked]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Each user's metrics summed over the cell's types, and over how many lists: [n, 4], [n]."""
-        members = [(task, task.members(self.group)) for task in self.tasks]
-        lists = np.concatenate([task.users[rows] for task, rows in members])
-        values = np.concatenate([rankings[task.item_type].values[rows] for task, rows in members])
-        users, of = np.unique(lists, return_inverse=True)
-        sums = np.zeros((len(users), values.shape[1]))
-        np.add.at(sums, of, values)
-        return sums, np.bincount(of, minlength=len(users)).astype(np.float64)
+    def places(self, segment: str) -> list[Place]:
+        """What of the totals is pooled here."""
+        return [(item_type, self.group, segment) for item_type in self.types]
 
-    def coverage(self, rankings: Mapping[str, Ranked], metric: str) -> float:
-        """The share of the cell's catalogue that was listed at least once."""
-        shown = sum(int(rankings[task.item_type].shown[self.group, metric].sum()) for task in self.tasks)
-        return shown / sum(task.num_items for task in self.tasks)
+    def members(self, users: pl.DataFrame) -> pl.DataFrame:
+        """The rows of a model's figures that belong here."""
+        found = users.filter(pl.col("target_type").is_in(list(self.types)))
+        return found if self.group == ALL else found.filter(pl.col("warm") == (self.group == WARM))
 
 
-def cells(tasks: Mapping[str, TargetTask]) -> Iterator[Cell]:
+def cells(tasks: Mapping[str, TargetTask], groups: tuple[str, ...]) -> Iterator[Cell]:
     """Every type and all types together, by user group, where there is anybody in it."""
-    scopes = [(item_type, (task,)) for item_type, task in tasks.items()]
-    for target_type, scope in [*scopes, (ALL, tuple(tasks.values()))]:
-        for group in GROUPS:
-            if any(len(task.members(group)) for task in scope):
-                yield Cell(target_type, group, scope)
+    scopes = [(item_type, (item_type,)) for item_type in tasks]
+    for target_type, types in [*scopes, (ALL, tuple(tasks))]:
+        for group in groups:
+            if any(len(tasks[item_type].members(group)) for item_type in types):
+                yield Cell(target_type, group, types)
 
 
-def tabulate(
-    tasks: Mapping[str, TargetTask], rankings: Rankings, ours: str, resamples: int, seed: int
-) -> tuple[list[Row], list[Row]]:
-    """Result rows (one per model, cell and metric) and comparison rows (``ours`` minus each other model)."""
-    results: list[Row] = []
-    comparisons: list[Row] = []
-    for number, cell in enumerate(cells(tasks)):
-        found, compared = _cell_rows(cell, rankings, ours, resamples, np.random.default_rng([seed, number]))
-        results += found
-        comparisons += compared
-    return results, comparisons
+@dataclass(frozen=True)
+class Table:
+    """Turns the totals of all models, in the table's order, into rows."""
+
+    totals: Mapping[str, Totals]
+    metrics: tuple[str, ...]  # per-user ones, without novelty
+    resamples: int
+    seed: int
+
+    def rows(self, found_cells: list[Cell]) -> tuple[list[Row], list[Row]]:
+        """Result rows (one per model, cell, segment and metric) and comparison rows (of every pair of models)."""
+        results: list[Row] = []
+        comparisons: list[Row] = []
+        for number, segment in enumerate(SEGMENTS):
+            users = [read_users(totals.path, segment) for totals in self.totals.values()]
+            for place, cell in enumerate(found_cells):
+                parts = [cell.members(frame) for frame in users]
+                if parts[0].height:
+                    rng = np.random.default_rng([self.seed, number, place])
+                    found, compared = self._cell(cell, segment, parts, rng)
+                    results += found
+                    comparisons += compared
+        return results, comparisons
+
+    def _cell(
+        self, cell: Cell, segment: str, parts: list[pl.DataFrame], rng: np.random.Generator
+    ) -> tuple[list[Row], list[Row]]:
+        columns = (*self.metrics, NOVELTY) if segment == WHOLE else self.metrics
+        users, of = np.unique(parts[0][schemas.USER].to_numpy(), return_inverse=True)
+        counts = np.bincount(of).astype(np.float64)
+        sums = np.stack([_per_user(part.select(columns), of, len(users)) for part in parts], axis=1)
+        draws = resampled_means(sums.reshape(len(users), -1), counts, self.resamples, rng)
+        draws = draws.reshape(-1, len(parts), len(columns))
+        mean = sums.sum(axis=0) / counts.sum()  # [models, metrics]
+        heading = {"target_type": cell.target_type, "group": cell.group}
+        results: list[Row] = []
+        for i, (model, totals) in enumerate(self.totals.items()):
+            about = {"model": model} | heading | {"segment": segment}
+            spread, seeds = self._spread(totals, cell, segment)
+            for k, row in enumerate(_figures(about, columns, mean[i], draws[:, i])):
+                results.append(row | {"spread": spread[k], "num_seeds": seeds, "num_users": len(users)})
+            results += [row | {"num_users": len(users)} for row in _of_lists(about, totals, cell, segment)]
+        if segment != WHOLE:
+            return results, []
+        return results, self._pairs(heading, mean, draws, len(users))
+
+    def _spread(self, totals: Totals, cell: Cell, segment: str) -> tuple[list[float | None], int]:
+        """The standard deviation over training seeds of each metric's mean, and how many seeds there are."""
+        runs = list(zip(*(totals.sums[place] for place in cell.places(segment)), strict=True))
+        means = [sum(s for s, _ in run) / max(sum(n for _, n in run), 1) for run in runs]
+        if len(means) < 2:
+            return [None] * (len(self.metrics) + 1), 1
+        return [round(float(value), DECIMALS) for value in np.std(means, axis=0, ddof=1)], len(means)
+
+    def _pairs(self, heading: Row, mean: Floats, draws: Floats, num_users: int) -> list[Row]:
+        """The later model of the table minus the earlier one, for each pair."""
+        columns, models = (*self.metrics, NOVELTY), list(self.totals)
+        pairs = [(j, i) for i, j in combinations(range(len(models)), 2)]
+        if not pairs:
+            return []
+        difference = np.stack([mean[i] - mean[j] for i, j in pairs])
+        drawn = [draws[:, i] - draws[:, j] for i, j in pairs]
+        p = np.stack([p_values(d, draw) for d, draw in zip(difference, drawn, strict=True)])
+        adjusted = holm(p)
+        rows = []
+        for number, (i, j) in enumerate(pairs):
+            about = {"model": models[i], "peer": models[j]} | heading
+            for k, row in enumerate(_figures(about, columns, difference[number], drawn[number])):
+                chances = {"p_value": float(p[number, k]), "p_holm": float(adjusted[number, k])}
+                rows.append(row | chances | {"num_users": num_users})
+        return rows
 
 
-def _cell_rows(
-    cell: Cell, rankings: Rankings, ours: str, resamples: int, rng: np.random.Generator
-) -> tuple[list[Row], list[Row]]:
-    parts = {model: cell.pooled(ranked) for model, ranked in rankings.items()}
-    counts = next(iter(parts.values()))[1]
-    sums = np.concatenate([values for values, _ in parts.values()], axis=1)
-    shape = (len(parts), len(USER_METRICS))
-    mean = (sums.sum(axis=0) / counts.sum()).reshape(shape)
-    draws = resampled_means(sums, counts, resamples, rng).reshape(-1, *shape)
-    place = {"target_type": cell.target_type, "group": cell.group}
-    num_users = len(counts)
-    results: list[Row] = []
-    for i, (model, ranked) in enumerate(rankings.items()):
-        results += _rows({"model": model} | place, mean[i], draws[:, i], num_users)
-        for metric in COVERAGE:
-            value = round(cell.coverage(ranked, metric), DECIMALS)
-            figure = {"metric": metric, "value": value, "low": None, "high": None, "num_users": num_users}
-            results.append({"model": model} | place | figure)
-    comparisons: list[Row] = []
-    our_row = list(rankings).index(ours)
-    for i, peer in enumerate(rankings):
-        if peer != ours:
-            heading = {"model": ours, "peer": peer} | place
-            comparisons += _rows(heading, mean[our_row] - mean[i], draws[:, our_row] - draws[:, i], num_users)
-    return results, comparisons
+def _per_user(values: pl.DataFrame, of: npt.NDArray[np.int64], num_users: int) -> Floats:
+    """Each user's figures summed over the lists of the cell: [num_users, metrics]."""
+    sums = np.zeros((num_users, values.width))
+    np.add.at(sums, of, values.to_numpy().astype(np.float64))
+    return sums
 
 
-def _rows(heading: Row, mean: npt.NDArray[np.float64], draws: npt.NDArray[np.float64], num_users: int) -> list[Row]:
+def _figures(about: Row, columns: tuple[str, ...], mean: Floats, draws: Floats) -> Iterator[Row]:
     low, high = interval(draws)
-    figures = zip(USER_METRICS, mean, low, high, strict=True)
-    return [
-        heading
-        | {
-            "metric": metric,
-            "value": round(float(value), DECIMALS),
-            "low": round(float(bottom), DECIMALS),
-            "high": round(float(top), DECIMALS),
-            "num_users": num_users,
-        }
-        for metric, value, bottom, top in figures
-    ]
+    for metric, value, bottom, top in zip(columns, mean, low, high, strict=True):
+        ends = {name: round(float(x), DECIMALS) for name, x in (("value", value), ("low", bottom), ("high", top))}
+        yield about | {"metric": metric} | ends
+
+
+def _of_lists(about: Row, totals: Totals, cell: Cell, segment: str) -> Iterator[Row]:
+    """Coverage of the segment, and of the whole catalogue of one type Gini: means over seeds, without interval."""
+    figures: dict[str, list[float]] = {}
+    for metric in COVERAGE:
+        runs = zip(*(totals.shown[place, metric] for place in cell.places(segment)), strict=True)
+        figures[metric] = [sum(shown for shown, _ in run) / max(sum(size for _, size in run), 1) for run in runs]
+    if segment == WHOLE and len(cell.types) == 1:
+        figures[GINI] = totals.gini[cell.types[0], cell.group]
+    for metric, values in figures.items():
+        spread = round(float(np.std(values, ddof=1)), DECIMALS) if len(values) > 1 else None
+        figure = {"value": round(float(np.mean(values)), DECIMALS), "low": None, "high": None, "spread": spread}
+        yield about | {"metric": metric} | figure | {"num_seeds": len(values)}

@@ -15,8 +15,8 @@ from graphkit.datasets.holdout import held_out
 from graphkit.datasets.store import Dataset
 from graphkit.evaluation.groups import COLD, WARM, Parts, TargetTask, tasks_of
 from graphkit.evaluation.metrics import USER_METRICS, user_metrics
-from graphkit.evaluation.ranking import tie_order, top_items
 from graphkit.evaluation.recommender import Recommender
+from graphkit.evaluation.top_items import tie_order, top_items
 
 #: Scores held at once.
 BLOCK_SCORES: Final = 4_000_000

@@ -1,0 +1,68 @@
+"""The variants there are: one TOML file each in ``configs/variants``, holding what differs from the base.
+
+Its first line is ``# LABEL: what it is``; the label is the variant's name in a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from graphkit.config import Config
+from graphkit.config.load import Tables, overlaid, read_preset
+from graphkit.errors import InputError, did_you_mean
+from graphkit.resources import folder
+
+#: No overlay: the base itself, trained with other seeds.
+BASE: Final = "2t-hgnn"
+BASE_LABEL: Final = "2T-HGNN"
+#: Names that stand for several variants.
+GROUPS: Final = {"baselines": ("2t-hgnn", "2t", "hgnn-w-users")}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """``name`` is the file's, ``label`` the table's."""
+
+    name: str
+    label: str
+    what: str
+    tables: Tables
+
+    def config(self, base: Config, seed: int) -> Config:
+        """``base`` with this overlay and training seed."""
+        return overlaid(base, {**self.tables, "run": {"seed": seed}}, f"variant {self.name}")
+
+    def stages(self, base: Config) -> tuple[str, ...]:
+        """What has to be trained: a graph with users as nodes recommends by itself, the others by their towers."""
+        with_users = "listening" in self.config(base, 0).graph.kinds
+        return ("graph", "hgnn") if with_users else ("graph", "hgnn", "towers")
+
+
+def read_variants() -> dict[str, Variant]:
+    """Every variant by name: the base, the paper's baselines, its ablations A to F, then the further ones."""
+    found = {BASE: Variant(BASE, BASE_LABEL, "the current chain itself, with other training seeds", {})}
+    for path in sorted(folder("configs").joinpath("variants").glob("*.toml"), key=lambda path: _order(path.stem)):
+        label, _, what = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").partition(": ")
+        found[path.stem] = Variant(path.stem, label, what, read_preset(str(path)))
+    return found
+
+
+def choose(names: Sequence[str]) -> list[Variant]:
+    """The variants called ``names``; ``baselines``, ``ablations`` or nothing (all) stand for several."""
+    every = read_variants()
+    groups = {**GROUPS, "ablations": (BASE, *(name for name in every if name not in GROUPS["baselines"]))}
+    wanted: dict[str, None] = {}
+    for name in names or every:
+        if name not in groups and name not in every:
+            raise InputError(f"no variant {name!r}", expected=did_you_mean(name, [*groups, *every]))
+        wanted |= dict.fromkeys(groups.get(name, (name,)))
+    return [every[name] for name in wanted]
+
+
+def _order(name: str) -> tuple[int, str]:
+    """Baselines first, then ``a-`` to ``f-`` of the paper's Table 1, then the rest."""
+    if name in GROUPS["baselines"]:
+        return GROUPS["baselines"].index(name), ""
+    return (10 if name[1:2] == "-" else 20), name

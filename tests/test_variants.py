@@ -1,0 +1,138 @@
+"""Variants of what is current: which there are, what they share, when they are stale, and the ablation table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+from click.testing import Result
+
+from graphkit.artefacts import Workspace
+from graphkit.errors import InputError
+from graphkit.evaluation.models import OURS
+from graphkit.variants.overlays import BASE, BASE_LABEL, choose, read_variants
+from graphkit.variants.runs import Base, VariantRun, run_inputs, trained_runs
+from graphkit.variants.train import train_variants
+
+
+def test_every_label_is_one_row() -> None:
+    variants = read_variants()
+    labels = [variant.label for variant in variants.values()]
+    assert len(set(labels)) == len(labels)
+    assert all(variant.label and variant.what for variant in variants.values())
+    assert list(variants)[:3] == [BASE, "2t", "hgnn-w-users"]
+    assert [label[:2] for label in labels if label[1:2] == ")"] == ["A)", "B)", "C)", "D)", "E)", "F)"]
+    assert BASE_LABEL == OURS
+
+
+def test_groups_and_misspelt_names() -> None:
+    assert [variant.name for variant in choose(["baselines"])] == [BASE, "2t", "hgnn-w-users"]
+    assert next(variant.name for variant in choose(["ablations", "2t"])) == BASE
+    assert "hgnn-w-users" not in [variant.name for variant in choose(["ablations"])]
+    assert len(choose([])) == len(read_variants())
+    with pytest.raises(InputError, match="no-text"):
+        choose(["no-txt"])
+
+
+def test_a_workspace_without_a_chain_has_no_variants(tmp_path: Path) -> None:
+    assert trained_runs(Workspace(tmp_path)) == []
+    assert run_inputs(Workspace(tmp_path)) == {}
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("chain")
+def test_variants_are_trained_shared_resumed_and_ranked(
+    own_chain: Path, graphkit: Callable[..., Result], capfd: pytest.CaptureFixture[str]
+) -> None:
+    workspace = Workspace(own_chain)
+    names = ["2t", "hgnn-w-users", "b-no-weak-signals"]
+    done = train_variants(workspace, names)
+    assert [(run.variant.name, made) for run, made in done] == [(name, True) for name in names]
+    two_towers, with_users, no_weak = (run for run, _ in done)
+
+    # 2T differs in its towers alone: graph and HGNN are the base's files, linked.
+    theirs, ours = (w.peek("hgnn").path("embeddings.safetensors") for w in (two_towers.workspace, workspace))
+    assert os.stat(theirs).st_ino == os.stat(ours).st_ino
+    assert two_towers.workspace.peek("towers").id != workspace.peek("towers").id
+    # With users as nodes the network recommends by itself.
+    assert not with_users.workspace.has("towers")
+    assert with_users.workspace.peek("graph").manifest.settings["graph"]["kinds"] == ["listening"]
+    assert (
+        no_weak.workspace.peek("towers").manifest.settings["towers"]["user_inputs"]
+        != (workspace.peek("towers").manifest.settings["towers"]["user_inputs"])
+    )
+    # A second call finds everything there.
+    assert [made for _, made in train_variants(workspace, names)] == [False] * 3
+
+    found = graphkit("ablate", *names, "-w", own_chain, "--set", "evaluation.bootstrap=50", "--json")
+    assert found.exit_code == 0, found.output
+    table = json.loads(found.stdout.splitlines()[-1])
+    assert next(row["model"] for row in table["rows"]) == OURS
+    assert {"2T", "HGNN-w-users", "B) w/o weak signals"} <= {row["model"] for row in table["rows"]}
+    results = pl.read_parquet(workspace.current("evaluation").path("results.parquet"))
+    by_model = results.filter(metric="NDCG@10", target_type="all", group="all", segment="all")
+    values = dict(by_model.select("model", "value").iter_rows())
+    assert len({values[name] for name in ("2T", "HGNN-w-users", "B) w/o weak signals", OURS)}) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("chain")
+def test_another_seed_is_another_run_of_the_same_row(own_chain: Path, graphkit: Callable[..., Result]) -> None:
+    workspace = Workspace(own_chain)
+    done = train_variants(workspace, [BASE], seeds=2)
+    assert [(run.seed, run.is_base, made) for run, made in done] == [(0, True, False), (1, False, True)]
+    found = graphkit("evaluate", "-w", own_chain, "--set", "evaluation.bootstrap=50", "--json")
+    assert found.exit_code == 0, found.output
+    results = pl.read_parquet(workspace.current("evaluation").path("results.parquet"))
+    seeds = dict(results.filter(metric="HR@10").select("model", "num_seeds").unique().iter_rows())
+    assert (seeds[OURS], seeds["HGNN"], seeds["Popularity"]) == (2, 2, 1)
+    ours = results.filter(model=OURS, metric="NDCG@10", segment="all", group="all", target_type="all")
+    assert ours["spread"].item() > 0
+    # Its mean is that of the two runs, each ranked alone.
+    assert run_inputs(workspace) == {f"{BASE}/seed-1": done[1][0].workspace.peek("towers").content_hash}
+    # Once the base is made of other settings, the run is no variant of it.
+    changed = graphkit("train-towers", "-w", own_chain, "--preset", "demo", "--set", "towers.epochs=1")
+    assert changed.exit_code == 0, changed.output
+    assert trained_runs(workspace) == []
+
+
+def test_the_plan_writes_nothing(own_chain: Path, graphkit: Callable[..., Result]) -> None:
+    found = graphkit("ablate", "baselines", "--seeds", "2", "--dry-run", "-w", own_chain, "--json")
+    assert found.exit_code == 0, found.output
+    states = {(row["variant"], row["seed"]): row["state"] for row in json.loads(found.output)}
+    assert states[BASE, 0] == "up to date"
+    assert set(states.values()) == {"up to date", "to do"}
+    assert len(states) == 6
+    assert not (own_chain / "variants").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("2tt",), "no variant '2tt'"), (("--seeds", "0"), "--seeds asks for no training")],
+)
+def test_what_cannot_be_asked_for(
+    own_chain: Path, graphkit: Callable[..., Result], words: tuple[str, ...], said: str
+) -> None:
+    found = graphkit("ablate", *words, "-w", own_chain)
+    assert found.exit_code == 2
+    assert said in found.output
+
+
+def test_a_workspace_without_towers_says_what_comes_first(tmp_path: Path, graphkit: Callable[..., Result]) -> None:
+    assert graphkit("sample", "--size", "tiny", "-w", tmp_path).exit_code == 0
+    found = graphkit("ablate", "2t", "-w", tmp_path)
+    assert found.exit_code == 1
+    assert "build-graph" in found.output
+
+
+def test_the_base_is_read_off_the_manifests(own_chain: Path) -> None:
+    base = Base(Workspace(own_chain))
+    assert base.config.hgnn.epochs == 3
+    run = VariantRun(base, read_variants()["2t"], 5)
+    assert run.config.run.seed == 5
+    assert run.config.hgnn == base.config.hgnn
+    assert run.workspace.root == own_chain / "variants" / "2t" / "seed-5"
