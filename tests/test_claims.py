@@ -61,7 +61,7 @@ def test_claims_that_hold(tmp_path: Path) -> None:
     assert best.value == pytest.approx(0.353 / 0.258, rel=0.03)
     assert best.low is not None and best.high is not None  # noqa: PT018
     assert 1 < best.low < best.value < best.high
-    assert "(HGNN)" in best.values
+    assert ", HGNN 0.2" in best.values
     assert best.on == "book, warm users"
 
 
@@ -73,7 +73,7 @@ def test_a_claim_that_the_data_contradict_does_not_hold(tmp_path: Path) -> None:
         == ["does not hold"] * 3
     )
     # It is beaten by one of its peers, whatever the others do.
-    assert "(LLM-KNN)" in found(workspace)["table-2-best-hr"].outcome.values
+    assert ", LLM-KNN 0." in found(workspace)["table-2-best-hr"].outcome.values
 
 
 def test_no_clear_difference_is_undecided(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_recent_popularity_is_taken_where_there_is_one(tmp_path: Path) -> No
     workspace = make(tmp_path)
     figures = as_in_the_paper() | {"2T": noisy(0.1, 4)}
     write_evaluation(workspace, figures | {"Popularity, 90 days": noisy(0.3, 8)})
-    assert "(Popularity, 90 days)" in found(workspace)["table-3-popularity-hr"].outcome.values
+    assert "Popularity, 90 days 0." in found(workspace)["table-3-popularity-hr"].outcome.values
 
 
 def test_observations_are_parts_of_the_description(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from results_world import EVERY_MODEL
 from graphkit.claims.claim import MetricMeasure, ObservationMeasure, read_claims
 from graphkit.errors import ConfigError
 
+ROOT = Path(__file__).resolve().parents[1]
 METRIC = 'measure = { kind = "metric", model = "2T", claimed = "above", peers = ["2T-HGNN"], metric = "HR@10" }'
 MODELS = """
 [models]
@@ -47,6 +48,15 @@ def test_its_models_are_those_of_the_result_table() -> None:
         n for c in listed.claim if isinstance(c.measure, MetricMeasure) for n in (c.measure.model, *c.measure.peers)
     }
     assert used == set(listed.models)
+
+
+def test_variants_have_the_label_and_the_name_that_make_them() -> None:
+    """The first line of a variant's file is its label in the table."""
+    for known in read_claims().models.values():
+        command, variant = known.made_by.split()[1], known.made_by.split()[-1]
+        if command == "ablate":
+            first = (ROOT / "configs" / "variants" / f"{variant}.toml").read_text(encoding="utf-8").splitlines()[0]
+            assert first.startswith(f"# {known.names[0]}: ")
 
 
 def test_what_the_generator_plants_is_marked() -> None:

@@ -42,7 +42,7 @@ class Pair(NamedTuple):
 
     @property
     def values(self) -> str:
-        return " against ".join(f"{row['value']:.3f} ({row['model']})" for row in (self.model, self.peer))
+        return ", ".join(f"{row['model']} {row['value']:.3f}" for row in (self.model, self.peer))
 
     def edges(self) -> list[float]:
         """Where, in the model's figure minus the peer's, the claimed region begins or ends."""

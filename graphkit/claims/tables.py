@@ -19,7 +19,7 @@ _MINUS: Final = "\N{MINUS SIGN}"
 
 
 def outcome_text(outcome: Outcome) -> str:
-    """``+52 % (+40 to +65); 0.353 (2T-HGNN) against 0.231 (2T)``; empty where nothing was measured."""
+    """``+52 % (+40 to +65); 2T-HGNN 0.353, 2T 0.231``; empty where nothing was measured."""
     if outcome.value is None:
         return ""
     return "; ".join(filter(None, (_figure_text(outcome), outcome.values)))
