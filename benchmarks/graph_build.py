@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("part", choices=["peers", "growth", "update", "estimate", "contender"])
     parser.add_argument("--slices", type=int, nargs="+", default=SLICES, help="users of the medium world")
     parser.add_argument("--sizes", nargs="+", default=["medium", "large"], help="worlds of `growth`")
+    parser.add_argument("--texts", action="store_true", help="`growth` encodes the texts too (minutes more)")
     parser.add_argument("--packs", type=Path, help="folder with eswc2015 and amazon2014_dev, for `estimate`")
     parser.add_argument("--work", type=Path, help="keep the worlds here between runs")
     parser.add_argument("--memory-gib", type=float, default=20, help="a contender above this is stopped")
@@ -291,6 +292,7 @@ def growth(options: argparse.Namespace) -> None:
         for window in ("90", "none"):
             limit = "8GiB" if size == "large" else "4GiB"
             sets = ["--set", f"graph.window_days={window}", "--memory", limit]
+            sets += [] if options.texts else ["--set", "text.model=none"]
             cost = measure(graphkit("build-graph", "-w", str(folder), *sets))
             rows.append({"size": size, "window_days": window, "memory": limit, **_built(cost)})
     record("graph_build", rows, part="growth")

@@ -7,7 +7,7 @@ popularity figures, recomputed exactly with train items masked and test items as
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -52,7 +52,7 @@ class Ranked:
 def ranked_on_test_rows(run: AuditedRun) -> Outcome:
     """The users and test items stated are those of strong test rows whose item is in no strong train row."""
     stated, checked = _results(run)["counts"], 0
-    for item_type in run.meta.targets:
+    for item_type in _chosen(run, "types", run.meta.targets):
         counted = read_ranked(run, item_type).counts()
         for what, count in counted.items():
             said = stated.get(item_type, {}).get(what)
@@ -67,12 +67,15 @@ def popularity_of_train(run: AuditedRun) -> Outcome:
     """Popularity's figures are what counts of train rows give, the user's train items masked."""
     results = pl.DataFrame(_results(run)["results"], infer_schema_length=None)
     seed, checked = run.batches["evaluation"].manifest.seed, 0
-    for item_type in run.meta.targets:
+    priors = dict(_priors(run))
+    models, groups = _chosen(run, "models", list(priors)), _chosen(run, "groups", ("warm", "cold", "all"))
+    for item_type in _chosen(run, "types", run.meta.targets):
         ranked = read_ranked(run, item_type)
         masked = _pairs(run, item_type, schemas.TRAIN)
-        for model, period in _priors(run):
+        for model in (name for name in priors if name in models):
+            period = priors[model]
             rank = _ranks(count_users(run, item_type, period), ranked, masked, seed)
-            for group, metric, value in _figures(ranked, rank):
+            for group, metric, value in (found for found in _figures(ranked, rank) if found[0] in groups):
                 stored = _stored_figure(results, model, item_type, group, metric)
                 checked += 1
                 if stored is None or abs(stored - value) > _TOLERANCE:
@@ -113,6 +116,12 @@ def _priors(run: AuditedRun) -> Iterator[tuple[str, Period]]:
     if (cutoff := run.meta.cutoff) is not None:
         days = run.settings("evaluation", "evaluation")["popularity_days"]
         yield f"Popularity, {days} days", Period(cutoff - timedelta(days=days), cutoff)
+
+
+def _chosen(run: AuditedRun, setting: str, every: Sequence[str]) -> Sequence[str]:
+    """What the table was asked for: ``evaluation.types``, ``models`` or ``groups``; all where it was not."""
+    chosen: list[str] | None = run.settings("evaluation", "evaluation")[setting]
+    return every if chosen is None else chosen
 
 
 def _ranks(popularity: Ints, ranked: Ranked, masked: pl.DataFrame, seed: int) -> Ints:
@@ -160,7 +169,7 @@ def _results(run: AuditedRun) -> dict[str, Any]:
 
 
 def _stored_figure(results: pl.DataFrame, model: str, item_type: str, group: str, metric: str) -> float | None:
-    cell = {"model": model, "target_type": item_type, "group": group, "metric": metric}
+    cell = {"model": model, "target_type": item_type, "group": group, "metric": metric, "segment": "all"}
     found = results.filter(pl.all_horizontal(pl.col(name) == value for name, value in cell.items()))
     return float(found["value"][0]) if found.height else None
 
