@@ -235,7 +235,8 @@ def show_claims(judged: Sequence[Judged], as_json: bool) -> None:
     if as_json:
         print(json.dumps({"verdicts": tally(judged), "claims": claim_values(judged)}))
         return
-    show_rows(claim_rows(judged), as_json=False, title="the paper's claims, on these data")
+    dataset = judged[0].dataset if judged else "nothing"
+    show_rows(claim_rows(judged), as_json=False, title=f"the paper's claims, on {dataset}")
     _console().print(", ".join(f"{verdict}: {count}" for verdict, count in tally(judged).items()))
     _console().print(RULE)
 

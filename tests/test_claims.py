@@ -271,6 +271,17 @@ def test_trainings_of_other_data_are_not_compared(tmp_path: Path) -> None:
     assert verdicts(workspace, "sampler-time") == ["not measured"]
 
 
+def test_trainings_that_differ_by_more_than_the_sampler_are_not_compared(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    train_both(workspace, 0, [0.3], [0.3])
+    assert verdicts(workspace, "sampler-time") == ["undecided"]
+    slower = CONFIG.model_copy(update={"hgnn": CONFIG.hgnn.model_copy(update={"learning_rate": 0.1})})
+    with workspace.begin(StageSpec.of("hgnn", slower, [workspace.current("dataset")])) as work:
+        work.path("training.json").write_text('{"epochs": []}')
+        work.commit()
+    assert verdicts(workspace, "sampler-time") == ["not measured"]
+
+
 def test_every_claim_has_a_row_and_a_verdict_that_is_counted(tmp_path: Path) -> None:
     workspace = make(tmp_path)
     every = {m: noisy(0.2, i) for i, m in enumerate((*PEERS, *LEARNED, *ABLATIONS))}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from itertools import accumulate
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.claims.verdict import NOT_MEASURED, TIME_SAVED, Outcome, side, two_errors
@@ -39,9 +39,15 @@ def sampler_pairs(workspace: Workspace) -> list[SamplerPair]:
     pairs = []
     for unbalanced in _trained(workspace, _UNBALANCED):
         other = balanced.get(unbalanced.manifest.seed)
-        if other is not None and other.manifest.upstream == unbalanced.manifest.upstream:
+        if other is not None and _but_for_the_sampler(other) == _but_for_the_sampler(unbalanced):
             pairs.append(SamplerPair(other, unbalanced))
     return pairs
+
+
+def _but_for_the_sampler(batch: Batch) -> tuple[dict[str, str], dict[str, Any]]:
+    """The graph and the settings of a training."""
+    settings = batch.manifest.settings["hgnn"]
+    return batch.manifest.upstream, {key: value for key, value in settings.items() if key != "sampler"}
 
 
 def _trained(workspace: Workspace, variant: str) -> list[Batch]:

@@ -51,21 +51,21 @@ def _signed(text: str) -> str:
     return text.replace("-", _MINUS)
 
 
-def claim_rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """A row of text per claim and part of the data."""
+def claim_rows(judged: Sequence[Judged]) -> list[dict[str, str]]:
+    """A row of text per claim and part of the data, narrow enough for a terminal."""
     return [
         {
-            "claim": row.claim.statement,
-            "where": row.claim.where,
+            "claim": f"{row.claim.statement}\n({row.claim.where})",
             "paper": row.claim.paper,
-            "measured": outcome_text(row.outcome),
-            "on": row.outcome.on,
-            "dataset": row.dataset,
+            "measured": _lines(outcome_text(row.outcome), row.outcome.on, row.outcome.note),
             "verdict": row.outcome.verdict,
-            "note": row.outcome.note,
         }
         for row in judged
     ]
+
+
+def _lines(*parts: str) -> str:
+    return "\n".join(filter(None, parts))
 
 
 def claim_values(judged: Sequence[Judged]) -> list[dict[str, Any]]:
