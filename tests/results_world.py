@@ -132,5 +132,5 @@ def _list_rows(place: dict[str, Any], share: tuple[float, float | None, int], nu
 
 def _compared(place: dict[str, Any], difference: float, num_users: int) -> list[Any]:
     ends = {"value": difference, "low": difference - 0.01, "high": difference + 0.01}
-    chances = {"p_value": 0.01, "p_holm": 0.04, "num_users": num_users}
+    chances = {"p_value": 0.01, "p_holm": 0.2 if place["peer"] == "EASE" else 0.04, "num_users": num_users}
     return [place | {"metric": metric} | ends | chances for metric in (*USER_METRICS, "Novelty@10")]

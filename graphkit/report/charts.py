@@ -85,33 +85,40 @@ def epoch_panels(name: str, epochs: Sequence[int], panels: Sequence[Panel], best
 
 
 def intervals(
-    name: str, cells: Mapping[str, Mapping[str, tuple[float, float, float]]], x_label: str, alt: str
+    name: str,
+    cells: Mapping[str, Mapping[str, tuple[float, float, float]]],
+    x_label: str,
+    alt: str,
+    colours: Mapping[str, str],
 ) -> Markup:
-    """A dot with its interval per model, one panel a cell: ``cells[title][model] = (value, low, high)``."""
-    models = list(next(iter(cells.values())))
+    """A dot with its interval per model, one panel a cell: ``cells[title][model] = (value, low, high)``.
+
+    ``colours`` names every model in the order of the rows; one that a cell lacks has an empty row there.
+    """
     columns = min(2, len(cells))
     rows = -(-len(cells) // columns)
     with mpl.rc_context(STYLE):
-        size = (4.8 * columns, rows * (0.7 + 0.24 * len(models)) + 0.2)
+        size = (4.8 * columns, rows * (0.7 + 0.24 * len(colours)) + 0.2)
         figure = Figure(figsize=size, layout=ConstrainedLayoutEngine(h_pad=0.09))
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(cells) :]:
             axes.set_axis_off()
         for (title, found), axes in zip(cells.items(), grid.flat, strict=False):
-            _dots(axes, models, found)
+            _dots(axes, colours, found)
             axes.set_title(title)
         for axes in grid.flat[max(0, len(cells) - columns) : len(cells)]:
             axes.set_xlabel(x_label)
         return svg(figure, name, alt)
 
 
-def _dots(axes: Any, models: Sequence[str], found: Mapping[str, tuple[float, float, float]]) -> None:
-    for i, model in enumerate(models):
-        value, low, high = found[model]
-        style = {"color": PALETTE[i % 8], "marker": _MARKERS[i % 8], "markersize": 5}
-        axes.errorbar(value, i, xerr=[[value - low], [high - value]], linewidth=1.5, capsize=2.5, **style)
-    axes.set_yticks(range(len(models)), models)
-    axes.set_ylim(len(models) - 0.5, -0.5)
+def _dots(axes: Any, colours: Mapping[str, str], found: Mapping[str, tuple[float, float, float]]) -> None:
+    for i, (model, colour) in enumerate(colours.items()):
+        if model in found:
+            value, low, high = found[model]
+            style = {"color": colour, "marker": "o", "markersize": 5, "linewidth": 1.5, "capsize": 2.5}
+            axes.errorbar(value, i, xerr=[[max(value - low, 0)], [max(high - value, 0)]], **style)
+    axes.set_yticks(range(len(colours)), list(colours))
+    axes.set_ylim(len(colours) - 0.5, -0.5)
     axes.set_xlim(left=0)
     axes.grid(visible=False, axis="y")
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.claims.measure import Evidence, judge_claims
+from graphkit.claims.sampler_time import SamplerPair, sampler_pairs
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.describe.dataset import measure_dataset
 from graphkit.describe.graph import measure_graph
 from graphkit.evaluation.models import serve_embeddings
+from graphkit.report.claims_section import claims_section
 from graphkit.report.cost_section import cost_section
 from graphkit.report.dataset_section import dataset_section
 from graphkit.report.describe_section import data_section, graph_figures
@@ -40,13 +44,14 @@ def write_report(workspace: Workspace, config: Config) -> Batch:
     if (done := workspace.finished(spec)) is not None:
         return done
     with workspace.begin(spec) as work:
-        work.path(REPORT_FILE).write_text(render(batches, config), encoding="utf-8")
+        work.path(REPORT_FILE).write_text(render(batches, config, sampler_pairs(workspace)), encoding="utf-8")
         work.data_window = dict(batches["dataset"].manifest.data_window)
         return work.commit()
 
 
-def render(batches: dict[str, Batch], config: Config) -> str:
-    """The page as text, from the batches there are, by stage (at least ``dataset``)."""
+def render(batches: dict[str, Batch], config: Config, pairs: Sequence[SamplerPair] = ()) -> str:
+    """The page as text, from the batches there are, by stage (at least ``dataset``), and the ``pairs`` of trainings
+    that the claim on the sampler's time is measured on."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -55,20 +60,22 @@ def render(batches: dict[str, Batch], config: Config) -> str:
         lstrip_blocks=True,
     )
     templates.filters |= {"count": count, "day": day}
-    return templates.get_template(_TEMPLATE).render(_context(batches, config))
+    return templates.get_template(_TEMPLATE).render(_context(batches, config, pairs))
 
 
-def _context(batches: dict[str, Batch], config: Config) -> dict[str, Any]:
+def _context(batches: dict[str, Batch], config: Config, pairs: Sequence[SamplerPair]) -> dict[str, Any]:
     dataset = Dataset.open(batches["dataset"])
     graph, hgnn, evaluation = (batches.get(stage) for stage in ("graph", "hgnn", "evaluation"))
+    look = measure_dataset(dataset, graph, config)
     return {
         "meta": dataset.meta,
         "dataset": dataset_section(dataset),
-        "look": data_section(measure_dataset(dataset, graph, config)),
+        "look": data_section(look),
         "graph": None if graph is None else graph_section(graph),
         "snapshots": [] if graph is None else graph_figures(measure_graph(graph, dataset.meta.targets, config)),
         "training": training_section(hgnn, batches.get("towers")),
         "results": None if evaluation is None else results_section(evaluation),
+        "claims": claims_section(judge_claims(Evidence(dataset, look, evaluation, pairs), config), dataset.meta.name),
         "map": None
         if hgnn is None
         else item_map(dataset, serve_embeddings(hgnn, dataset), config.report.map_items, config.run.seed),

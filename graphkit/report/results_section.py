@@ -1,32 +1,35 @@
-"""The page's result tables: every model in every cell, and ours against each peer, won or lost."""
+"""The page's result tables: every model in every cell, ours against the best peer and against each, won or lost."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from markupsafe import Markup
 
 from graphkit.artefacts import Batch
-from graphkit.evaluation.evaluate import RESULTS_JSON
-from graphkit.evaluation.groups import ALL, COLD, WARM
-from graphkit.evaluation.metrics import COVERAGE, USER_METRICS
-from graphkit.report.charts import intervals
-from graphkit.report.formatting import figure, signed
+from graphkit.report.ablation_section import AblationTable, ablation_table
+from graphkit.report.evaluation_data import ALL, TIERS, Cell, EvaluationData, Row
+from graphkit.report.examples_section import Example, example_cards
+from graphkit.report.formatting import ABSENT, count, figure, percent, signed
+from graphkit.report.results_charts import cell_intervals, coverage_against_accuracy, tier_bars
 
-Row = dict[str, Any]
-#: The metric of the chart and of the first comparison table.
+#: The metric of the summary and of the first comparison table.
 FIRST: Final = "HR@10"
-_METRICS: Final = (*USER_METRICS, *COVERAGE)
+#: Of these more is not better, or not worse either.
+_NO_BEST: Final = ("Novelty@10", "Gini@10")
+#: What Holm's p-value must be below for a difference to stand among all that are compared.
+_LEVEL: Final = 0.05
 
 
 class Figure(NamedTuple):
-    """One cell of a table: the value, its interval (empty for coverage), and whether no model is above it."""
+    """One cell of a table: the value, its interval and spread over seeds (empty where there is none), and whether
+    no model is above it."""
 
     value: str
-    interval: str
-    best: bool
+    interval: str = ""
+    spread: str = ""
+    best: bool = False
 
 
 class ModelRow(NamedTuple):
@@ -47,16 +50,17 @@ class CellTable:
 
 
 class Difference(NamedTuple):
-    """Ours minus a peer; ``verdict`` is ``above``, ``below`` or ``even`` (the interval holds 0)."""
+    """Ours minus another; ``verdict`` is ``above``, ``below`` or ``even`` (the interval holds 0)."""
 
     value: str
     interval: str
     verdict: str
+    peer: str = ""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Ours minus every peer by one metric, a row per cell."""
+    """Ours minus every other model by one metric: a row per model, a difference per cell."""
 
     metric: str
     rows: list[tuple[str, list[Difference]]]
@@ -67,83 +71,99 @@ class ResultsSection:
     """Everything the template shows of the evaluation."""
 
     ours: str
-    metrics: tuple[str, ...]
+    metrics: list[str]
     tables: list[CellTable]
-    peers: list[str]
+    cells: list[str]
+    gain_metrics: list[str]
+    gains: list[tuple[str, list[Difference]]]
     comparisons: list[Comparison]
+    correction: str
     summary: list[str]
     chart: Markup
+    tiers: Markup
+    tier_sizes: list[tuple[str, list[str]]]
+    scatter: Markup
+    ablations: AblationTable | None
+    examples: list[Example]
     counts: dict[str, dict[str, int]]
     models: dict[str, str]
+    left_out: dict[str, str]
     definitions: dict[str, str]
 
 
 def results_section(evaluation: Batch) -> ResultsSection:
-    """Read the section off ``results.json``; warm and cold are shown, their union is in the file."""
-    body = json.loads(evaluation.path(RESULTS_JSON).read_text(encoding="utf-8"))
-    body["results"] = [row for row in body["results"] if row["group"] in {WARM, COLD}]
-    body["comparisons"] = [row for row in body["comparisons"] if row["group"] in {WARM, COLD}]
-    peers = [model for model in body["models"] if model != body["ours"]]
+    """Read the section off the batch; warm and cold users are shown, their union is in the file."""
+    data = EvaluationData.open(evaluation)
+    models = [model for model in data.body["models"] if model not in data.ablations]
+    others = [model for model in models if model != data.ours]
+    compared = list(dict.fromkeys(row["metric"] for row in data.body["comparisons"] if row["metric"] not in _NO_BEST))
     return ResultsSection(
-        ours=body["ours"],
-        metrics=_METRICS,
-        tables=[_table(title, rows, body) for title, rows in _by_cell(body["results"], body).items()],
-        peers=peers,
-        comparisons=[_comparison(metric, body, peers) for metric in USER_METRICS],
-        summary=[_verdict(peer, body) for peer in peers],
-        chart=_chart(body),
-        counts=body["counts"],
-        models=body["models"],
-        definitions=body["definitions"],
+        ours=data.ours,
+        metrics=data.metrics,
+        tables=[_table(cell, models, data) for cell in data.cells],
+        cells=[cell.title for cell in data.cells],
+        gain_metrics=compared,
+        gains=[(cell.title, [_gain(cell, metric, data) for metric in compared]) for cell in data.cells],
+        comparisons=[_comparison(metric, others, data) for metric in compared],
+        correction=data.body["correction"],
+        summary=[_verdict(peer, data) for peer in others],
+        chart=cell_intervals(data, FIRST),
+        tiers=tier_bars(data),
+        tier_sizes=_tier_sizes(data),
+        scatter=coverage_against_accuracy(data),
+        ablations=ablation_table(data),
+        examples=example_cards(data.examples),
+        counts=data.body["counts"],
+        models=data.body["models"],
+        left_out=data.body["left_out"],
+        definitions=data.body["definitions"],
     )
 
 
-def _by_cell(rows: list[Row], body: Row) -> dict[str, list[Row]]:
-    """Rows by the title of their cell, target types first; the pooled cell only where there are several."""
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        pooled = row["target_type"] == ALL
-        if not (pooled and len(body["counts"]) == 1):
-            name = "all target types" if pooled else row["target_type"]
-            found.setdefault(f"{name}, {row['group']} users", []).append(row)
-    return found
-
-
-def _table(title: str, rows: list[Row], body: Row) -> CellTable:
-    value = {(row["model"], row["metric"]): row for row in rows}
-    best = {metric: max(value[model, metric]["value"] for model in body["models"]) for metric in _METRICS}
+def _table(cell: Cell, models: list[str], data: EvaluationData) -> CellTable:
+    rows = {(m, k): data.row(m, cell.target_type, cell.group, k) for m in models for k in data.metrics}
+    best = {k: max((row["value"] for m in models if (row := rows[m, k])), default=0) for k in data.metrics}
     return CellTable(
-        title,
-        rows[0]["num_users"],
-        [
-            ModelRow(
-                model,
-                model == body["ours"],
-                [_figure(value[model, metric], best[metric]) for metric in _METRICS],
-            )
-            for model in body["models"]
-        ],
+        cell.title,
+        cell.num_users,
+        [ModelRow(m, m == data.ours, [_figure(rows[m, k], best[k]) for k in data.metrics]) for m in models],
     )
 
 
-def _figure(row: Row, best: float) -> Figure:
+def _figure(row: Row | None, best: float) -> Figure:
+    if row is None:
+        return Figure(ABSENT)
     interval = "" if row["low"] is None else f"{figure(row['low'])} to {figure(row['high'])}"
-    return Figure(figure(row["value"]), interval, row["value"] == best and best > 0)
-
-
-def _comparison(metric: str, body: Row, peers: list[str]) -> Comparison:
-    rows = [row for row in body["comparisons"] if row["metric"] == metric]
-    return Comparison(
-        metric,
-        [
-            (title, [_difference(row) for peer in peers for row in found if row["peer"] == peer])
-            for title, found in _by_cell(rows, body).items()
-        ],
+    spread = "" if row["spread"] is None else f"± {figure(row['spread'])}, {row['num_seeds']} seeds"
+    return Figure(
+        figure(row["value"]), interval, spread, row["metric"] not in _NO_BEST and row["value"] == best and best > 0
     )
+
+
+def _gain(cell: Cell, metric: str, data: EvaluationData) -> Difference:
+    """Ours minus the best peer of the cell, which the relative gain is of."""
+    peer = data.best_peer(cell.target_type, cell.group, metric)
+    row = None if peer is None else data.difference(peer, cell.target_type, cell.group, metric)
+    if peer is None or row is None:
+        return Difference(ABSENT, "", "even")
+    found = _difference(row)
+    base = data.row(peer, cell.target_type, cell.group, metric)
+    share = f" ({100 * row['value'] / base['value']:+.0f} %)" if base and base["value"] > 0 else ""
+    return Difference(found.value + share.replace("-", "\N{MINUS SIGN}"), found.interval, found.verdict, peer)
+
+
+def _comparison(metric: str, others: list[str], data: EvaluationData) -> Comparison:
+    rows = []
+    for model in others:
+        found = [data.difference(model, cell.target_type, cell.group, metric) for cell in data.cells]
+        rows.append((model, [Difference(ABSENT, "", "even") if row is None else _difference(row) for row in found]))
+    return Comparison(metric, rows)
 
 
 def _difference(row: Row) -> Difference:
-    return Difference(signed(row["value"]), f"{signed(row['low'])} to {signed(row['high'])}", _side(row))
+    interval = f"{signed(row['low'])} to {signed(row['high'])}"
+    stands = "" if row["p_holm"] < _LEVEL else f", p {row['p_holm']:.2f}"
+    return Difference(signed(row["value"]), interval + stands, _side(row))
 
 
 def _side(row: Row) -> str:
@@ -152,25 +172,25 @@ def _side(row: Row) -> str:
     return "below" if row["high"] < 0 else "even"
 
 
-def _verdict(peer: str, body: Row) -> str:
+def _verdict(peer: str, data: EvaluationData) -> str:
     """In how many cells ours is above, even with, or below ``peer`` by the first metric."""
-    rows = [
-        row
-        for row in body["comparisons"]
-        if row["peer"] == peer and row["metric"] == FIRST and row["target_type"] != ALL
-    ]
-    sides = [_side(row) for row in rows]
+    cells = [cell for cell in data.cells if cell.target_type != ALL]
+    found = [data.difference(peer, cell.target_type, cell.group, FIRST) for cell in cells]
+    sides = [_side(row) for row in found if row is not None]
     above, even, below = (sides.count(side) for side in ("above", "even", "below"))
-    return f"against {peer}: above in {above}, undecided in {even}, below in {below} of {len(rows)} cells"
+    return f"against {peer}: above in {above}, undecided in {even}, below in {below} of {len(sides)} cells"
 
 
-def _chart(body: Row) -> Markup:
-    rows = [row for row in body["results"] if row["metric"] == FIRST]
-    cells = {
-        f"{title} (n = {found[0]['num_users']:,})": {
-            row["model"]: (row["value"], row["low"], row["high"]) for row in found
-        }
-        for title, found in _by_cell(rows, body).items()
-    }
-    alt = f"{FIRST} of every model with its 95 % interval, one panel per target type and user group."
-    return intervals("results", cells, FIRST, alt)
+def _tier_sizes(data: EvaluationData) -> list[tuple[str, list[str]]]:
+    """Per target type, each tier with its items and its share of train."""
+    return [
+        (
+            target,
+            [
+                f"{part['segment']}: {count(part['items'])} items, {percent(part['train_share'])} of train"
+                for part in parts
+                if part["segment"] in TIERS
+            ],
+        )
+        for target, parts in data.body["tiers"].items()
+    ]
