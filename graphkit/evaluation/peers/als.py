@@ -19,8 +19,11 @@ class AlsPeer(Peer):
     what: ClassVar = "matrix factorisation of all types at once by implicit ALS (Hu et al. 2008)"
     settings: ClassVar[tuple[Setting, ...]] = tuple(
         {"factors": factors, "l2": l2, "alpha": alpha, "iterations": 15}
-        for factors, l2, alpha in ((64, 10, 10), (64, 100, 5), (128, 30, 5), (32, 300, 20), (16, 30, 2), (128, 1, 2))
-    )
+        for factors, l2, alpha in (
+            (64, 300, 50), (64, 1000, 50), (32, 300, 20), (128, 1000, 100), (16, 300, 20), (64, 100, 10),
+            (32, 30, 5), (128, 30, 10), (64, 10, 2),
+        )
+    )  # fmt: skip
 
     def fit(self, train: TrainData, setting: Setting, seed: int, threads: int) -> DotProduct:
         from implicit.cpu.als import AlternatingLeastSquares

@@ -15,7 +15,6 @@ from scipy import sparse
 from graphkit.evaluation.peers.optional import has_lightfm
 from graphkit.evaluation.peers.peer import Peer, Setting
 from graphkit.evaluation.peers.train_data import TrainData
-from graphkit.evaluation.recommender import Floats
 from graphkit.evaluation.vector_models import DotProduct
 
 
@@ -29,7 +28,7 @@ class HybridMfPeer(Peer):
     settings: ClassVar[tuple[Setting, ...]] = tuple(
         {"factors": factors, "learning_rate": rate, "l2": l2, "max_sampled": 10}
         for factors, rate, l2 in (
-            (32, 0.05, 0), (32, 0.02, 0), (64, 0.05, 1e-6), (16, 0.05, 0), (64, 0.02, 0), (32, 0.1, 1e-6),
+            (64, 0.05, 1e-4), (64, 0.05, 1e-5), (32, 0.05, 1e-4), (64, 0.05, 1e-3), (64, 0.1, 1e-4), (16, 0.05, 1e-5),
         )
     )  # fmt: skip
 
@@ -81,7 +80,7 @@ class HybridMfPeer(Peer):
 
 
 def item_features(train: TrainData) -> Any:
-    """Each item's own column, its type's and its genres': sparse float32 [all items, features], rows add up to 1."""
+    """Each item's own column, its type's and its genres': sparse 0/1 float32 [all items, features]."""
     num_items = train.all_likes.shape[1]
     kind = np.zeros((num_items, len(train.likes)), dtype=np.float32)
     for number, columns in enumerate(train.columns.values()):
@@ -90,7 +89,5 @@ def item_features(train: TrainData) -> Any:
     if train.genres:
         blocks.append(sparse.vstack([train.genres[name] for name in train.likes]))
     features = sparse.csr_matrix(sparse.hstack(blocks, format="csr"))
-    scale: Floats = (1 / np.asarray(features.sum(axis=1)).ravel()).astype(np.float32)
-    weighted = sparse.csr_matrix(sparse.diags_array(scale) @ features, dtype=np.float32)
-    weighted.indices, weighted.indptr = weighted.indices.astype(np.int32), weighted.indptr.astype(np.int32)
-    return weighted
+    features.indices, features.indptr = features.indices.astype(np.int32), features.indptr.astype(np.int32)
+    return features

@@ -20,7 +20,7 @@ class NmfPeer(Peer):
     what: ClassVar = "non-negative matrix factorisation of all types at once, squared error"
     settings: ClassVar[tuple[Setting, ...]] = tuple(
         {"components": components, "l2": l2, "iterations": 60}
-        for components, l2 in ((32, 0), (8, 0), (64, 0), (16, 0), (128, 0), (32, 1e-4))
+        for components, l2 in ((64, 1e-3), (32, 1e-3), (64, 3e-3), (16, 3e-4), (32, 3e-4), (16, 0))
     )
 
     def fit(self, train: TrainData, setting: Setting, seed: int, threads: int) -> DotProduct:
@@ -28,7 +28,7 @@ class NmfPeer(Peer):
         from sklearn.exceptions import ConvergenceWarning
 
         model = NMF(
-            n_components=int(setting["components"]),
+            n_components=min(int(setting["components"]), *train.all_likes.shape),
             init="nndsvda",
             alpha_W=setting["l2"],
             l1_ratio=0,

@@ -31,4 +31,4 @@ def every_peer(settings: PeersSection) -> dict[str, Peer]:
 def chosen_peers(settings: PeersSection) -> list[Peer]:
     """The peers of ``peers.models``, in its order."""
     peers = every_peer(settings)
-    return [peers[name] for name in settings.models]
+    return [peers[name] for name in dict.fromkeys(settings.models)]

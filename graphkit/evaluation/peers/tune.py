@@ -16,11 +16,12 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
 from graphkit.config.sections import PeersSection
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.groups import tasks_of, test_parts
+from graphkit.errors import DataError
+from graphkit.evaluation.groups import Parts, tasks_of, test_parts
 from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.evaluation.peers.peer import Peer
 from graphkit.evaluation.peers.registry import chosen_peers
-from graphkit.evaluation.peers.train_data import read_train
+from graphkit.evaluation.peers.train_data import TrainData, read_train
 from graphkit.evaluation.peers.trials import Score, Trials
 from graphkit.evaluation.peers.winners import choose
 from graphkit.evaluation.validation import how_cut, sampled, validation_parts
@@ -56,7 +57,7 @@ def tune_peers(workspace: Workspace, config: Config) -> Batch:
             for name, task in tasks_of(dataset.meta, parts).items()
         }
         peers, left_out = _fitting(dataset, settings)
-        train = read_train(dataset, parts)
+        train = _read_earlier(dataset, parts)
         trials = Trials(train, tasks, work.checkpoint_dir, seed, thread_count(config.run.threads))
         scores, seconds = _run(trials, peers, settings.trials)
         body = {
@@ -70,6 +71,19 @@ def tune_peers(workspace: Workspace, config: Config) -> Batch:
         work.metrics = {"seconds": seconds, "left_out": left_out}
         work.data_window = dict(dataset.batch.manifest.data_window)
         return work.commit()
+
+
+def _read_earlier(dataset: Dataset, parts: Parts) -> TrainData:
+    train = read_train(dataset, parts)
+    if train.all_likes.nnz:
+        return train
+    raise DataError(
+        "validation leaves no train rows to fit the peers on",
+        where=str(dataset.batch.folder),
+        expected=f"train rows by {', '.join(dataset.meta.strong)} before validation starts",
+        found=f"none before {parts.cutoff}",
+        fix="make the dataset again with a later split.cutoff or another split.kind",
+    )
 
 
 def budget(settings: PeersSection) -> dict[str, Any]:
