@@ -40,7 +40,7 @@ def world(num_users: int, num_items: int, dim: int, per_user: int = 30, wanted: 
     from graphkit.evaluation.groups import TargetTask
     from graphkit.evaluation.ranking import Ranker
     from graphkit.evaluation.segments import segment_items
-    from graphkit.evaluation.vector_models import TwoTower
+    from graphkit.evaluation.vector_models import DotProduct
     from graphkit.user_features import History
 
     rng = np.random.default_rng(SEED)
@@ -58,7 +58,7 @@ def world(num_users: int, num_items: int, dim: int, per_user: int = 30, wanted: 
     )  # fmt: skip
     listeners = np.bincount(task.masked.items, minlength=num_items)
     users, items = (rng.standard_normal((n, dim)).astype(np.float32) for n in (num_users, num_items))
-    model = TwoTower("two towers", users, {"item": items})
+    model = DotProduct("two towers", users, {"item": items})
     return Ranker(task, segment_items(listeners, listeners > 0, SEED), METRICS, num_users, SEED, 2), model
 
 

@@ -1,10 +1,10 @@
 """The simple peers against independent figures on the same data: are they as strong as others have them?
 
-    python benchmarks/peers.py eswc --packs FOLDER      tuned as `graphkit tune-peers` does, NDCG@10 per type and group
+    python benchmarks/peers.py eswc --packs FOLDER      tuned by `graphkit tune-peers`, NDCG@10 per type and group
     python benchmarks/peers.py gowalla --packs FOLDER   item-kNN and EASE under the LightGCN protocol, @20
 
 ``eswc``: the figures are those of other implementations on the pack's own split, settings found by hand. ``gowalla``:
-published ones (BARS leaderboard, LightGCN's split); settings are chosen on a tenth of train.
+published ones (BARS leaderboard, LightGCN's split); settings are chosen on a fifth of train.
 """
 
 from __future__ import annotations

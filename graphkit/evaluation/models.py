@@ -17,7 +17,7 @@ from graphkit.evaluation.peers.popularity import recent_popularity
 from graphkit.evaluation.peers.train_data import history_matrices
 from graphkit.evaluation.peers.tuned import TunedPeer, left_out_peers, tuned_peers
 from graphkit.evaluation.recommender import Recommender
-from graphkit.evaluation.vector_models import MeanOfHistory, TwoTower
+from graphkit.evaluation.vector_models import DotProduct, MeanOfHistory
 from graphkit.graph.store import FEATURES_FILE, SERVE, USER_NODE
 from graphkit.parallel import thread_count
 from graphkit.stages import STAGES
@@ -109,7 +109,7 @@ def _variant(run: VariantRun, dataset: Dataset) -> Recommender:
         return _two_tower(run.variant.label, run.workspace.peek("towers").folder)
     hgnn = run.workspace.peek("hgnn")
     users = load_vectors(hgnn.path(EMBEDDINGS_FILE))[f"{SERVE}/{USER_NODE}"]
-    return TwoTower(run.variant.label, users, serve_embeddings(hgnn, dataset))
+    return DotProduct(run.variant.label, users, serve_embeddings(hgnn, dataset))
 
 
 def _text_knn(histories: Mapping[str, object], graph: Batch) -> Recommender:
@@ -122,7 +122,7 @@ def _mean_hgnn(histories: Mapping[str, object], hgnn: Batch, dataset: Dataset) -
 
 def _two_tower(name: str, folder: Path) -> Recommender:
     users = load_vectors(folder / USER_VECTORS_FILE)["user"]
-    return TwoTower(name, users, load_vectors(folder / ITEM_VECTORS_FILE))
+    return DotProduct(name, users, load_vectors(folder / ITEM_VECTORS_FILE))
 
 
 def _runs(loads: Sequence[partial[Recommender]]) -> tuple[tuple[Part, ...], ...]:

@@ -46,10 +46,6 @@ class DotProduct:
         return product
 
 
-#: The two towers' outputs are compared so.
-TwoTower = DotProduct
-
-
 def _unit(vectors: Floats) -> Floats:
     """Rows scaled to length 1; zero rows stay zero."""
     norm = np.linalg.norm(vectors, axis=1, keepdims=True)
