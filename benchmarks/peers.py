@@ -24,7 +24,7 @@ from graphkit.artefacts import Workspace
 from graphkit.config import load_config
 from graphkit.datasets.ingest import import_dataset
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.groups import COLD, WARM, TargetTask, read_tasks, test_parts
+from graphkit.evaluation.groups import COLD, WARM, TargetTask, final_parts, read_tasks
 from graphkit.evaluation.metrics import user_metrics
 from graphkit.evaluation.peers.ease import EasePeer
 from graphkit.evaluation.peers.item_knn import ItemKnnPeer
@@ -114,7 +114,7 @@ def gowalla(options: argparse.Namespace) -> None:
     for name in options.peers:
         began = time.perf_counter()
         setting = best(dataset, peers[name], GOWALLA_SETTINGS[name], options.threads)
-        task, train = read_tasks(dataset)["place"], read_train(dataset, test_parts(dataset))
+        task, train = read_tasks(dataset)["place"], read_train(dataset, final_parts(dataset))
         started = time.perf_counter()
         model = peers[name].fit(train, setting, 0, options.threads)
         fitted = time.perf_counter() - started

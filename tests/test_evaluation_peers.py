@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
+from graphkit.datasets.store import Dataset
+from graphkit.evaluation.groups import final_parts
 from graphkit.evaluation.peers.item_knn import fit_item_knn
 from graphkit.evaluation.peers.popularity import popularity, recent_popularity
-from graphkit.evaluation.peers.train_data import history_matrices, strong_matrices
+from graphkit.evaluation.peers.train_data import history_matrices, read_train
 from graphkit.evaluation.vector_models import DotProduct, MeanOfHistory
 
 ROWS = [
@@ -24,13 +26,17 @@ ROWS = [
 ]  # fmt: skip
 
 
+def liked(dataset: Dataset) -> dict[str, sparse.csr_array]:
+    return read_train(dataset, final_parts(dataset)).likes
+
+
 def likes_of(table: list[list[int]]) -> sparse.csr_array:
     return sparse.csr_array(np.array(table, np.float32))
 
 
 def test_popularity_counts_distinct_users_of_strong_train_rows(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path, ROWS, {"book": 3, "song": 1}, 3)
-    model = popularity(strong_matrices(dataset))
+    model = popularity(liked(dataset))
     assert model.scores(np.array([2, 0]), "book").tolist() == [[2, 1, 0], [2, 1, 0]]
     recent = recent_popularity(dataset, days=90)
     assert recent is not None
@@ -44,7 +50,7 @@ def test_without_timestamps_nothing_is_recent(tmp_path: Path) -> None:
 
 def test_histories_hold_weak_signals_too_and_never_test_rows(tmp_path: Path) -> None:
     dataset = write_dataset(tmp_path, ROWS, {"book": 3, "song": 1}, 3)
-    assert strong_matrices(dataset)["book"].toarray().tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert liked(dataset)["book"].toarray().tolist() == [[1, 0, 0], [1, 1, 0], [0, 0, 0]]
     assert history_matrices(dataset)["book"].toarray().tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
 
 
@@ -101,7 +107,7 @@ def test_no_peer_reads_a_test_row(tmp_path: Path) -> None:
     rows = random_rows(0, 20, sizes)
     with_test = write_dataset(tmp_path / "with", rows, sizes, 20)
     without = write_dataset(tmp_path / "without", [row for row in rows if row.split == "train"], sizes, 20)
-    for read in (strong_matrices, history_matrices):
+    for read in (liked, history_matrices):
         for name in sizes:
             np.testing.assert_array_equal(read(with_test)[name].toarray(), read(without)[name].toarray())
     first, second = (recent_popularity(dataset, 90) for dataset in (with_test, without))

@@ -72,10 +72,10 @@ class TargetTask:
 
 def read_tasks(dataset: Dataset) -> dict[str, TargetTask]:
     """The test: one task per target type of the dataset, in its order."""
-    return tasks_of(dataset.meta, test_parts(dataset))
+    return tasks_of(dataset.meta, final_parts(dataset))
 
 
-def test_parts(dataset: Dataset) -> Parts:
+def final_parts(dataset: Dataset) -> Parts:
     """All of train, and the test rows."""
     train, test = (dataset.interactions(split) for split in (schemas.TRAIN, schemas.TEST))
     return Parts(train, test, dataset.meta.cutoff)

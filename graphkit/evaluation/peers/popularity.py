@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.groups import test_parts
+from graphkit.evaluation.groups import final_parts
 from graphkit.evaluation.peers.peer import Peer, Setting
 from graphkit.evaluation.peers.train_data import TrainData, read_train
 from graphkit.evaluation.recommender import Floats, Ints
@@ -54,7 +54,7 @@ class RecentPopularityPeer(Peer):
 
 
 def popularity(likes: dict[str, Any]) -> Popularity:
-    """Popularity over all of train, from ``strong_matrices``."""
+    """Popularity over all of train, from ``TrainData.likes``."""
     counts = {item_type: np.asarray(matrix.sum(axis=0), np.float32).ravel() for item_type, matrix in likes.items()}
     return Popularity("Popularity", counts)
 
@@ -63,7 +63,7 @@ def recent_popularity(dataset: Dataset, days: int) -> Popularity | None:
     """Popularity over the last ``days`` before the cut-off; None without timestamps."""
     if dataset.meta.cutoff is None:
         return None
-    return Popularity(f"Popularity, {days} days", _recent(read_train(dataset, test_parts(dataset)), days))
+    return Popularity(f"Popularity, {days} days", _recent(read_train(dataset, final_parts(dataset)), days))
 
 
 def _recent(train: TrainData, days: float) -> dict[str, Floats]:

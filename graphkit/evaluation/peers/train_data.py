@@ -15,7 +15,7 @@ from scipy import sparse
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.groups import Parts, history_of, read_pairs, strong_pairs, test_parts
+from graphkit.evaluation.groups import Parts, final_parts, history_of, read_pairs, strong_pairs
 from graphkit.user_features import History
 
 Longs = npt.NDArray[np.int64]
@@ -67,18 +67,9 @@ def read_train(dataset: Dataset, parts: Parts) -> TrainData:
     return TrainData(likes, dataset.meta.targets, ages if timed else None, _genres(dataset))
 
 
-def strong_matrices(dataset: Dataset) -> dict[str, Any]:
-    """Who met what through strong train rows: per type a sparse 0/1 float32 [num_users, num_items]."""
-    train, strong = test_parts(dataset).train, dataset.meta.strong
-    return {
-        item_type: as_matrix(read_pairs(strong_pairs(train, strong, item_type), dataset.meta.num_users), num_items)
-        for item_type, num_items in dataset.meta.num_items.items()
-    }
-
-
 def history_matrices(dataset: Dataset) -> dict[str, Any]:
     """Who met what through any strong or weak train row: per type a sparse 0/1 float32 matrix."""
-    train, signals = test_parts(dataset).train, (*dataset.meta.strong, *dataset.meta.weak)
+    train, signals = final_parts(dataset).train, (*dataset.meta.strong, *dataset.meta.weak)
     return {
         item_type: as_matrix(read_pairs(strong_pairs(train, signals, item_type), dataset.meta.num_users), num_items)
         for item_type, num_items in dataset.meta.num_items.items()

@@ -17,7 +17,7 @@ from graphkit.config import Config
 from graphkit.config.sections import PeersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import DataError
-from graphkit.evaluation.groups import Parts, tasks_of, test_parts
+from graphkit.evaluation.groups import Parts, final_parts, tasks_of
 from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.evaluation.peers.peer import Peer
 from graphkit.evaluation.peers.registry import chosen_peers
@@ -96,7 +96,7 @@ def budget(settings: PeersSection) -> dict[str, Any]:
 
 def _fitting(dataset: Dataset, settings: PeersSection) -> tuple[list[Peer], dict[str, str]]:
     """The chosen peers that can be fitted on the whole of train, and why the others cannot."""
-    train = read_train(dataset, test_parts(dataset))
+    train = read_train(dataset, final_parts(dataset))
     reasons = {peer: peer.left_out(train) for peer in chosen_peers(settings)}
     left_out = {peer.name: reason for peer, reason in reasons.items() if reason is not None}
     for name, reason in left_out.items():

@@ -11,7 +11,7 @@ from typing import Any
 from graphkit.artefacts import Batch
 from graphkit.config.sections import PeersSection
 from graphkit.datasets.store import Dataset
-from graphkit.evaluation.groups import test_parts
+from graphkit.evaluation.groups import final_parts
 from graphkit.evaluation.peers.peer import Peer, Setting
 from graphkit.evaluation.peers.registry import chosen_peers
 from graphkit.evaluation.peers.train_data import TrainData, read_train
@@ -50,7 +50,7 @@ def tuned_peers(dataset: Dataset, peers_batch: Batch, seed: int, threads: int) -
 
     @cache
     def train() -> TrainData:
-        return read_train(dataset, test_parts(dataset))
+        return read_train(dataset, final_parts(dataset))
 
     return [
         TunedPeer(peer, _what(peer, body["winners"][peer.name], body["budget"]), fits, train, seed, threads)
