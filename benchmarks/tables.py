@@ -42,7 +42,9 @@ def main() -> None:
         root = options.work or Path(temporary)
         seconds = run(options, root)
         body = json.loads(_current(root, "evaluation", "results.json").read_text(encoding="utf-8"))
-        write_section(options.dataset, section(options, body, seconds))
+        claims = [sys.executable, "-m", "cli", "claims", "-w", str(root), "--json", "--quiet"]
+        judged = json.loads(subprocess.run(claims, check=True, capture_output=True, text=True).stdout)
+        write_section(options.dataset, section(options, body, seconds) + claims_table(judged))
         record("tables", _rows(body), dataset=options.dataset, preset=options.preset, seconds=seconds)
 
 
@@ -86,6 +88,26 @@ def section(options: argparse.Namespace, body: dict[str, Any], seconds: dict[str
     lines += [f"- **{name}**: {what} ({body['seeds'][name]} seed{'s' * (body['seeds'][name] > 1)})"
               for name, what in body["models"].items()]  # fmt: skip
     lines += [f"- not in the table: **{name}**: {why}" for name, why in body["left_out"].items()]
+    return "\n".join(lines) + "\n"
+
+
+def claims_table(judged: dict[str, Any]) -> str:
+    """The paper's claims on this dataset, the failed ones too."""
+    counts = ", ".join(f"{count} {verdict}" for verdict, count in judged["verdicts"].items())
+    lines = [
+        f"\n### The paper's claims ({counts})\n",
+        "| claim | where | paper | measured | verdict |",
+        "|---|---|---|---|---|",
+    ]
+    for row in judged["claims"]:
+        if row["value"] is None:
+            measured = row["note"]
+        else:
+            ends = f" ({row['low']:.3f} to {row['high']:.3f})" if row["low"] is not None else ""
+            measured = f"{row['unit']} {row['value']:.3f}{ends}" + (f"; {row['values']}" if row["values"] else "")
+            measured = f"{row['on']}: {measured}"
+        cells = (row["statement"], row["where"], row["paper"], measured, f"**{row['verdict']}**")
+        lines.append("| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 
 

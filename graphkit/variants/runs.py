@@ -11,6 +11,7 @@ from typing import Final
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.errors import ArtefactError
+from graphkit.stages import STAGES
 from graphkit.text import model_identity
 from graphkit.variants.overlays import BASE, Variant, read_variants
 
@@ -101,8 +102,6 @@ class VariantRun:
 
 def upstream_of(stage: str, batches: dict[str, Batch]) -> list[Batch]:
     """Those of ``batches`` that ``stage`` reads."""
-    from graphkit.stages import STAGES
-
     return [batches[name] for name in STAGES[stage].upstream]
 
 
