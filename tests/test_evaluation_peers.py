@@ -14,7 +14,7 @@ from scipy import sparse
 
 from graphkit.datasets.store import Dataset
 from graphkit.evaluation.groups import final_parts
-from graphkit.evaluation.peers.item_knn import fit_item_knn
+from graphkit.evaluation.peers.item_knn import Similarity, fit_item_knn
 from graphkit.evaluation.peers.popularity import popularity, recent_popularity
 from graphkit.evaluation.peers.train_data import history_matrices, read_train
 from graphkit.evaluation.vector_models import DotProduct, MeanOfHistory
@@ -56,7 +56,7 @@ def test_histories_hold_weak_signals_too_and_never_test_rows(tmp_path: Path) -> 
 
 def test_item_knn_by_hand() -> None:
     likes = {"book": likes_of([[1, 1], [1, 0], [0, 1], [0, 0]]), "song": likes_of([[1], [1], [0], [1]])}
-    model = fit_item_knn(likes, ("book", "song"), shrinkage=2.0, neighbours=10)
+    model = fit_item_knn(likes, ("book", "song"), Similarity(shrinkage=2.0, neighbours=10))
     # Users of book 0: {0, 1}, of book 1: {0, 2}, of song 0: {0, 1, 3}.
     books, song = 1 / (2 + 2), 2 / (math.sqrt(6) + 2)
     song_1 = 1 / (math.sqrt(6) + 2)
@@ -65,17 +65,22 @@ def test_item_knn_by_hand() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(0, 1000), st.integers(1, 6), st.sampled_from([1, 3]))
-def test_item_knn_equals_dense_arithmetic(seed: int, neighbours: int, threads: int) -> None:
+@given(
+    st.integers(0, 1000), st.integers(1, 6), st.sampled_from([1, 3]), st.sampled_from([(0, 0.5), (0.5, 0.3), (1, 0)])
+)
+def test_item_knn_equals_dense_arithmetic(
+    seed: int, neighbours: int, threads: int, exponents: tuple[float, float]
+) -> None:
     rng = np.random.default_rng(seed)
     likes = {name: (rng.random((15, n)) < 0.3).astype(np.float32) for name, n in (("book", 6), ("song", 9))}
-    model = fit_item_knn(
-        {name: sparse.csr_array(m) for name, m in likes.items()}, ("song",), 1.5, neighbours, threads
-    )
+    rule = Similarity(1.5, neighbours, *exponents)
+    model = fit_item_knn({name: sparse.csr_array(m) for name, m in likes.items()}, ("song",), rule, threads)
+    weight = np.maximum(sum(m.sum(axis=1) for m in likes.values()), 1) ** -exponents[0]
     expected = np.zeros((15, 9))
     for source, matrix in likes.items():
-        together = matrix.T @ likes["song"]
-        users = np.sqrt(np.outer(matrix.sum(axis=0), likes["song"].sum(axis=0)))
+        together = matrix.T @ (weight[:, None] * likes["song"])
+        voting, voted = (np.maximum(weight @ m, 1e-9) for m in (matrix, likes["song"]))
+        users = np.outer(voting ** (1 - exponents[1]), voted ** exponents[1])
         similarity = together / (users + 1.5)
         if source == "song":
             np.fill_diagonal(similarity, 0)

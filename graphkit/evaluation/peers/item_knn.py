@@ -34,44 +34,75 @@ class ItemKnn:
 
 
 class ItemKnnPeer(Peer):
-    """Item-kNN over how much a similarity of few users is shrunk and how many neighbours vote."""
+    """Item-kNN over how far a similarity of few users is shrunk, how many neighbours vote, and whose vote counts."""
 
     name: ClassVar = "Item-kNN"
     what: ClassVar = "summed cosine of the user's strong items of every type, with shrinkage"
     settings: ClassVar[tuple[Setting, ...]] = tuple(
-        {"shrinkage": shrinkage, "neighbours": neighbours}
-        for shrinkage, neighbours in (
-            (50, 500), (10, 100), (300, 1000), (0, 50), (100, 5000), (1000, 5000), (10, 1000), (50, 50), (0, 500),
+        {"shrinkage": shrinkage, "neighbours": neighbours, "user_exponent": u, "target_exponent": t}
+        for shrinkage, neighbours, u, t in (
+            (50, 500, 0, 0.5), (2, 200, 0.5, 0.3), (10, 100, 0, 0.5), (100, 5000, 0, 0.5), (1, 500, 0.5, 0.3),
+            (20, 200, 0, 0.5), (10, 500, 0.5, 0.5), (10, 500, 0.5, 0.3), (0, 50, 0, 0.5),
         )
     )  # fmt: skip
 
     def fit(self, train: TrainData, setting: Setting, seed: int, threads: int) -> ItemKnn:
-        return fit_item_knn(train.likes, train.targets, setting["shrinkage"], int(setting["neighbours"]), threads)
+        similarity = Similarity(
+            shrinkage=setting["shrinkage"],
+            neighbours=int(setting["neighbours"]),
+            user_exponent=setting.get("user_exponent", 0.0),
+            target_exponent=setting.get("target_exponent", 0.5),
+        )
+        return fit_item_knn(train.likes, train.targets, similarity, threads)
+
+
+@dataclass(frozen=True)
+class Similarity:
+    """How alike two items are, and how many of the likest ones vote.
+
+    similarity(i -> j) = w(users of both) / (w(users of i)^(1 - t) * w(users of j)^t + shrinkage), where w adds up
+    n^-u over users with n items. With the defaults, u = 0 and t = 0.5, that is the cosine; a larger u trusts
+    users of many items less, a smaller t favours popular items (asymmetric cosine, Aiolli 2013).
+    """
+
+    shrinkage: float
+    neighbours: int
+    user_exponent: float = 0.0
+    target_exponent: float = 0.5
 
 
 def fit_item_knn(
-    likes: dict[str, Any], targets: tuple[str, ...], shrinkage: float, neighbours: int, threads: int = 1
+    likes: dict[str, Any], targets: tuple[str, ...], similarity: Similarity, threads: int = 1
 ) -> ItemKnn:
     """Fit on ``likes``, sparse 0/1 matrices [num_users, num_items] per type.
 
-    similarity(i, j) = users of both / (sqrt(users of i * users of j) + shrinkage). An item keeps its
-    ``neighbours`` most similar items of each type, and any that tie with the last: kept per type, so that a
+    An item keeps its most similar items of each type, and any that tie with the last: kept per type, so that a
     large type does not crowd out a small one.
     """
     data = TrainData(likes, targets)
     by_user = data.all_likes
     by_item = by_user.T.tocsr()  # a row per item: its users
     ends = np.array([0, *(columns.stop for columns in data.columns.values())], dtype=np.int64)
-    rule = _Rule(ends, np.sqrt(np.diff(by_item.indptr)).astype(np.float32), np.float32(shrinkage), neighbours)
-    similarity = {name: _similar(by_user, by_item, data.columns[name], rule, threads) for name in targets}
-    return ItemKnn(by_user, similarity)
+    user_weight = np.maximum(np.diff(by_user.indptr), 1.0) ** -similarity.user_exponent
+    size = np.maximum(by_item @ user_weight, 1e-9)
+    rule = _Rule(
+        ends,
+        user_weight.astype(np.float32),
+        (size ** (1 - similarity.target_exponent)).astype(np.float32),
+        (size**similarity.target_exponent).astype(np.float32),
+        np.float32(similarity.shrinkage),
+        similarity.neighbours,
+    )
+    return ItemKnn(by_user, {name: _similar(by_user, by_item, data.columns[name], rule, threads) for name in targets})
 
 
 class _Rule(NamedTuple):
     """What a similarity is and which are kept."""
 
     ends: npt.NDArray[np.int64]  # [types + 1], where each type's items start and end
-    norm: Floats  # [all items], square root of the number of users
+    user_weight: Floats  # [num_users]
+    source_size: Floats  # [all items], the factor of the denominator of an item that votes
+    target_size: Floats  # [all items], and of one that is voted for
     shrinkage: np.float32
     neighbours: int
 
@@ -104,7 +135,7 @@ def _nearest(users: Any, items: Any, item_ends: Any, item_users: Any, first: int
     indices, weights = np.empty(1024, np.int32), np.empty(1024, np.float32)
     used = 0
     for item in range(first, last):
-        found = _count(item, users, items, item_ends, item_users, shared, met)
+        found = _count(item, users, items, item_ends, item_users, rule.user_weight, shared, met)
         for k in range(len(rule.ends) - 1):
             kept = _strongest(item, rule.ends[k], rule.ends[k + 1], met[:found], shared, weight, rule)
             for j in range(found):
@@ -123,8 +154,10 @@ def _nearest(users: Any, items: Any, item_ends: Any, item_users: Any, first: int
 
 
 @compiled
-def _count(item: int, users: Any, items: Any, item_ends: Any, item_users: Any, shared: Any, met: Any) -> int:
-    """Count the users that ``item`` shares with each other item; returns how many items were met."""
+def _count(
+    item: int, users: Any, items: Any, item_ends: Any, item_users: Any, user_weight: Any, shared: Any, met: Any
+) -> int:
+    """Weigh the users that ``item`` shares with each other item; returns how many items were met."""
     found = 0
     for at in range(item_ends[item], item_ends[item + 1]):
         user = item_users[at]
@@ -133,7 +166,7 @@ def _count(item: int, users: Any, items: Any, item_ends: Any, item_users: Any, s
             if shared[other] == 0:
                 met[found] = other
                 found += 1
-            shared[other] += 1
+            shared[other] += user_weight[user]
     return found
 
 
@@ -145,7 +178,7 @@ def _strongest(item: int, start: int, stop: int, met: Any, shared: Any, weight: 
     for j in range(len(met)):
         other = met[j]
         if other != item and start <= other < stop:
-            weight[j] = shared[other] / (rule.norm[item] * rule.norm[other] + rule.shrinkage)
+            weight[j] = shared[other] / (rule.target_size[item] * rule.source_size[other] + rule.shrinkage)
             of_type[size] = weight[j]
             size += 1
     if size <= rule.neighbours:

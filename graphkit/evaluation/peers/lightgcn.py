@@ -33,7 +33,7 @@ class LightGcnPeer(Peer):
     settings: ClassVar[tuple[Setting, ...]] = tuple(
         {"layers": layers, "l2": l2, "learning_rate": rate, "batches": 4}
         for layers, l2, rate in (
-            (2, 1e-3, 0.1), (3, 1e-3, 0.1), (1, 1e-3, 0.1), (2, 1e-2, 0.1), (3, 1e-4, 0.05), (2, 1e-4, 0.2),
+            (2, 1e-3, 0.1), (2, 1e-2, 0.1), (3, 1e-3, 0.1), (3, 1e-2, 0.05), (2, 1e-4, 0.05), (1, 1e-2, 0.1),
         )
     )  # fmt: skip
 
