@@ -59,8 +59,8 @@ def test_seeds_are_averaged_user_by_user_and_their_spread_is_told(tmp_path: Path
         assert row["value"] == pytest.approx((one + two) / 2, abs=1e-6)
         assert row["spread"] == pytest.approx(abs(one - two) / np.sqrt(2), abs=1e-6)
         assert row["num_seeds"] == 2
-    users = read_users(tmp_path / "02-both.parquet")
-    parts = [read_users(tmp_path / f"0{n}-seed-{n + 1}.parquet") for n in (0, 1)]
+    users = read_users(tmp_path / "02-both.parquet", ["NDCG@10"])
+    parts = [read_users(tmp_path / f"0{n}-seed-{n + 1}.parquet", ["NDCG@10"]) for n in (0, 1)]
     mean = np.mean([part["NDCG@10"].to_numpy() for part in parts], axis=0)
     np.testing.assert_allclose(users["NDCG@10"].to_numpy(), mean, rtol=1e-5)
 

@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 #: User weights held at once.
 BLOCK_WEIGHTS: Final = 4_000_000
+#: Users whose figures are held in double precision at once.
+BLOCK_USERS: Final = 65_536
 LEVEL: Final = 0.95
 
 Floats = npt.NDArray[np.float64]
 
 
-def resampled_means(sums: Floats, counts: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+def resampled_means(
+    sums: npt.NDArray[np.floating], counts: Floats, resamples: int, rng: np.random.Generator
+) -> Floats:
     """Means of each column over ``resamples`` draws of n users with replacement: float64 [resamples, k].
 
     ``sums`` [n, k] hold each user's total and ``counts`` [n] over how many lists it runs: 1 for a single
@@ -32,9 +36,17 @@ def resampled_means(sums: Floats, counts: Floats, resamples: int, rng: np.random
         picks = rng.integers(0, num_users, size=(draws, num_users))
         picks += np.arange(draws)[:, None] * num_users
         times = np.bincount(picks.ravel(), minlength=draws * num_users).reshape(draws, num_users)
-        weights = times.astype(np.float64)
-        means.append((weights @ sums) / (weights @ counts)[:, None])
+        means.append(_weighted(times, sums) / (times @ counts)[:, None])
     return np.concatenate(means)
+
+
+def _weighted(times: npt.NDArray[np.int64], sums: npt.NDArray[np.floating]) -> Floats:
+    """``times @ sums`` [draws, k] in double precision, a part of the users at a time."""
+    total = np.zeros((len(times), sums.shape[1]))
+    for start in range(0, sums.shape[0], BLOCK_USERS):
+        part = slice(start, start + BLOCK_USERS)
+        total += times[:, part].astype(np.float64) @ sums[part].astype(np.float64)
+    return total
 
 
 def interval(means: Floats) -> tuple[Floats, Floats]:

@@ -8,7 +8,7 @@ model's training seeds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,13 +49,13 @@ class Totals:
         """Take one run's lists of one target type."""
         task = ranker.task
         for group in GROUPS:
-            values = ranked.values[task.members(group)].astype(np.float64)
+            values = ranked.values[task.members(group)]
             self.gini.setdefault((task.item_type, group), []).append(ranked.gini(group))
             for number, segment in enumerate(SEGMENTS):
                 place, members = (task.item_type, group, segment), ranker.segments.members[number]
                 of_it = values[:, number]
                 of_it = of_it[~np.isnan(of_it[:, 0])]
-                self.sums.setdefault(place, []).append((of_it.sum(axis=0), len(of_it)))
+                self.sums.setdefault(place, []).append((of_it.sum(axis=0, dtype=np.float64), len(of_it)))
                 for metric, length in COVERAGE.items():
                     shown = (ranked.num_shown(group, length, members), int(members.sum()))
                     self.shown.setdefault((place, metric), []).append(shown)
@@ -121,6 +121,6 @@ def _frames(model: str, ranker: Ranker, values: npt.NDArray[np.floating]) -> Ite
         )
 
 
-def read_users(path: Path, segment: str = WHOLE) -> pl.DataFrame:
-    """One model's figures in one segment, by target type and user."""
-    return pl.scan_parquet(path).filter(pl.col("segment") == segment).collect()
+def read_users(path: Path, columns: Sequence[str], segment: str = WHOLE) -> pl.DataFrame:
+    """``columns`` of one model's file, in one segment; the rows of every model are the same, in the same order."""
+    return pl.scan_parquet(path).filter(pl.col("segment") == segment).select(columns).collect()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,10 +37,11 @@ class Cell:
         """What of the totals is pooled here."""
         return [(item_type, self.group, segment) for item_type in self.types]
 
-    def members(self, users: pl.DataFrame) -> pl.DataFrame:
-        """The rows of a model's figures that belong here."""
-        found = users.filter(pl.col("target_type").is_in(list(self.types)))
-        return found if self.group == ALL else found.filter(pl.col("warm") == (self.group == WARM))
+    def members(self, users: pl.DataFrame) -> npt.NDArray[np.int64]:
+        """Which rows of ``users`` (``target_type``, ``warm``) belong here."""
+        found = pl.col("target_type").is_in(list(self.types))
+        within = found if self.group == ALL else found & (pl.col("warm") == (self.group == WARM))
+        return users.select(within.arg_true()).to_series().to_numpy().astype(np.int64)
 
 
 def cells(tasks: Mapping[str, TargetTask], groups: tuple[str, ...]) -> Iterator[Cell]:
@@ -66,26 +67,28 @@ class Table:
         results: list[Row] = []
         comparisons: list[Row] = []
         for number, segment in enumerate(SEGMENTS):
-            users = [read_users(totals.path, segment) for totals in self.totals.values()]
+            columns = (*self.metrics, NOVELTY) if segment == WHOLE else self.metrics
+            paths = [totals.path for totals in self.totals.values()]
+            users = read_users(paths[0], ("target_type", "warm", schemas.USER), segment)
+            values = [read_users(path, columns, segment).to_numpy() for path in paths]
             for place, cell in enumerate(found_cells):
-                parts = [cell.members(frame) for frame in users]
-                if parts[0].height:
+                rows = cell.members(users)
+                if len(rows):
+                    of_cell = _Lists(users[schemas.USER].to_numpy()[rows], [part[rows] for part in values], columns)
                     rng = np.random.default_rng([self.seed, number, place])
-                    found, compared = self._cell(cell, segment, parts, rng)
+                    found, compared = self._cell(cell, segment, of_cell, rng)
                     results += found
                     comparisons += compared
         return results, comparisons
 
-    def _cell(
-        self, cell: Cell, segment: str, parts: list[pl.DataFrame], rng: np.random.Generator
-    ) -> tuple[list[Row], list[Row]]:
-        columns = (*self.metrics, NOVELTY) if segment == WHOLE else self.metrics
-        users, of = np.unique(parts[0][schemas.USER].to_numpy(), return_inverse=True)
+    def _cell(self, cell: Cell, segment: str, lists: _Lists, rng: np.random.Generator) -> tuple[list[Row], list[Row]]:
+        columns = lists.columns
+        users, of = np.unique(lists.users, return_inverse=True)
         counts = np.bincount(of).astype(np.float64)
-        sums = np.stack([_per_user(part.select(columns), of, len(users)) for part in parts], axis=1)
+        sums = np.stack([_per_user(part, of, len(users)) for part in lists.values], axis=1)
         draws = resampled_means(sums.reshape(len(users), -1), counts, self.resamples, rng)
-        draws = draws.reshape(-1, len(parts), len(columns))
-        mean = sums.sum(axis=0) / counts.sum()  # [models, metrics]
+        draws = draws.reshape(-1, len(lists.values), len(columns))
+        mean = sums.sum(axis=0, dtype=np.float64) / counts.sum()  # [models, metrics]
         heading = {"target_type": cell.target_type, "group": cell.group}
         results: list[Row] = []
         for i, (model, totals) in enumerate(self.totals.items()):
@@ -125,10 +128,22 @@ class Table:
         return rows
 
 
-def _per_user(values: pl.DataFrame, of: npt.NDArray[np.int64], num_users: int) -> Floats:
-    """Each user's figures summed over the lists of the cell: [num_users, metrics]."""
-    sums = np.zeros((num_users, values.width))
-    np.add.at(sums, of, values.to_numpy().astype(np.float64))
+class _Lists(NamedTuple):
+    """The lists of one cell: whose they are, and each model's figures, float32 [lists, metrics]."""
+
+    users: npt.NDArray[np.uint32]
+    values: list[npt.NDArray[np.float32]]
+    columns: tuple[str, ...]
+
+
+def _per_user(values: npt.NDArray[np.float32], of: npt.NDArray[np.int64], num_users: int) -> npt.NDArray[np.float32]:
+    """Each user's figures summed over the lists of the cell: float32 [num_users, metrics]."""
+    if len(of) == num_users:  # one list each: ``of`` puts them in order
+        sums = np.empty_like(values)
+        sums[of] = values
+        return sums
+    sums = np.zeros((num_users, values.shape[1]), np.float32)
+    np.add.at(sums, of, values)
     return sums
 
 
