@@ -1,7 +1,7 @@
 """What full-catalogue evaluation costs: against a numpy and ranx evaluation of the same scores, and as users grow.
 
 python benchmarks/evaluation.py speed    # 5,000 users, 16,000 items, every metric, the same lists from both
-python benchmarks/evaluation.py growth   # 250,000 items, a growing slice of users, a table of 12 models: seconds, memory
+python benchmarks/evaluation.py growth   # 250,000 items, more and more users, a table of 12 models
 
 The speed part needs ranx, which is in the extra ``graphkit[test]``. Each part of `growth` is a process of its own.
 """

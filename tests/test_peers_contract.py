@@ -83,7 +83,9 @@ def test_everything_has_a_finite_score(name: str) -> None:
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
         assert model.scores(EVERYBODY[:0], item_type).shape == (0, count)
-        np.testing.assert_allclose(model.scores(np.array([5, NUM_USERS - 1, 5]), item_type)[2], scores[5], rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(
+            model.scores(np.array([5, NUM_USERS - 1, 5]), item_type)[2], scores[5], rtol=1e-5, atol=1e-6
+        )
 
 
 @pytest.mark.parametrize("name", PEERS)
