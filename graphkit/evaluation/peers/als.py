@@ -20,7 +20,7 @@ class AlsPeer(Peer):
     settings: ClassVar[tuple[Setting, ...]] = tuple(
         {"factors": factors, "l2": l2, "alpha": alpha, "iterations": 15}
         for factors, l2, alpha in (
-            (64, 300, 50), (64, 1000, 50), (32, 300, 20), (128, 1000, 100), (16, 300, 20), (64, 100, 10),
+            (64, 300, 50), (64, 100, 10), (64, 1000, 50), (32, 300, 20), (128, 1000, 100), (16, 300, 20),
             (32, 30, 5), (128, 30, 10), (64, 10, 2),
         )
     )  # fmt: skip

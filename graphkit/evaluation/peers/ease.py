@@ -17,6 +17,8 @@ from graphkit.evaluation.peers.rows import dense_rows, over_rows
 from graphkit.evaluation.peers.train_data import TrainData
 from graphkit.evaluation.recommender import Floats, Ints
 
+#: Up to so many items BLAS has one thread: more of them cost more than they bring where other processes run.
+SMALL: Final = 8_000
 #: Rows of the matrix mirrored at once.
 _BLOCK: Final = 1024
 
@@ -81,7 +83,7 @@ def fit_ease(train: TrainData, l2: float, threads: int) -> Ease:
     likes = train.all_likes[:, np.flatnonzero(count)]
     matrix = _gram(likes, threads)
     np.einsum("ii->i", matrix)[:] += np.float32(l2)
-    with threadpool_limits(threads, "blas"):
+    with threadpool_limits(threads if len(matrix) > SMALL else 1, "blas"):
         _invert(matrix, l2)
     scale = -1 / np.einsum("ii->i", matrix)
     for start in range(0, len(matrix), _BLOCK):
