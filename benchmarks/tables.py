@@ -1,6 +1,7 @@
 """The result table of one dataset, by one command: import, train, tune the peers, more seeds, evaluate.
 
 python benchmarks/tables.py eswc2015 --source DATA/eswc2015 --seeds 3          # a bundled card and its files
+    # without --preset: laboratory, every peer tuned over six settings
 python benchmarks/tables.py sample --preset demo --seeds 3                     # the sample world, size small
 python benchmarks/tables.py gowalla_lightgcn --source DATA/gowalla_lightgcn --peers-only
 
@@ -31,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="a bundled dataset card, or sample")
     parser.add_argument("--source", type=Path, help="the folder of the card's files")
-    parser.add_argument("--preset", default="default")
+    parser.add_argument("--preset", default="laboratory")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variants", nargs="*", default=["baselines"])
     parser.add_argument("--peers-only", action="store_true", help="train nothing: tuned peers alone")

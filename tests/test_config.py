@@ -15,8 +15,8 @@ from graphkit.errors import ConfigError
 from graphkit.resources import folder
 
 
-def test_the_three_presets_are_there() -> None:
-    assert preset_names() == ["default", "demo", "paper"]
+def test_the_presets_are_there() -> None:
+    assert preset_names() == ["default", "demo", "laboratory", "paper"]
 
 
 def test_paper_preset_holds_the_papers_hyperparameters() -> None:

@@ -42,6 +42,15 @@ def test_ease_of_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(fit_ease(random_train(1), 1.0, threads=1).weights, whole.weights)
 
 
+def test_ease_of_a_matrix_too_large_for_lapack_is_inverted_in_quarters(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fit_ease(random_train(1), 1.0, threads=1)
+    monkeypatch.setattr("graphkit.evaluation.peers.ease._BLOCK", 3)
+    for rows in (len(whole.weights) // 2 + 1, 4):
+        monkeypatch.setattr("graphkit.evaluation.peers.ease.LAPACK_ROWS", rows)
+        parts = fit_ease(random_train(1), 1.0, threads=1)
+        np.testing.assert_allclose(parts.weights, whole.weights, atol=2e-6)
+
+
 def test_ease_says_what_its_matrix_would_take() -> None:
     train = random_train(0)
     assert EasePeer(22 * 22 * 4).left_out(train) is None

@@ -47,7 +47,7 @@ def overlay(name: str, *sets: str) -> Config:
 
 def test_every_overlay_is_there_and_none_is_a_preset() -> None:
     assert {path.stem for path in OVERLAYS} == set(LABELS)
-    assert preset_names() == ["default", "demo", "paper"]
+    assert preset_names() == ["default", "demo", "laboratory", "paper"]
     with pytest.raises(ConfigError, match="no preset '2t'"):
         load_config("2t")
 

@@ -19,8 +19,10 @@ from graphkit.evaluation.recommender import Floats, Ints
 
 #: Up to so many items BLAS has one thread: more of them cost more than they bring where other processes run.
 SMALL: Final = 8_000
-#: Rows of the matrix mirrored at once.
+#: Rows of the matrix worked on at once beside it.
 _BLOCK: Final = 1024
+#: A larger matrix has more bytes than 32 bits count, where SciPy's LAPACK was seen to crash: it is cut in quarters.
+LAPACK_ROWS: Final = 23_000
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,9 @@ def _gram(likes: Any, threads: int) -> Floats:
 
 def _invert(matrix: Floats, l2: float) -> None:
     """Invert a symmetric positive definite float32 matrix in place."""
+    if len(matrix) > LAPACK_ROWS:
+        _invert_quarters(matrix, l2)
+        return
     if not len(matrix):
         return
     # LAPACK counts columns first: the transpose of a C-ordered symmetric matrix is the matrix, without a copy.
@@ -122,6 +127,34 @@ def _invert(matrix: Floats, l2: float) -> None:
         corner = matrix[start:stop, start:stop]
         corner[:] = np.triu(corner) + np.triu(corner, 1).T
         matrix[stop:, start:stop] = matrix[start:stop, stop:].T
+
+
+def _invert_quarters(matrix: Floats, l2: float) -> None:
+    """[[A, B], [B', D]]^-1 by the Schur complement of A, in place but for a copy of one quarter and of blocks."""
+    half = len(matrix) // 2
+    a, b, c, d = matrix[:half, :half], matrix[:half, half:], matrix[half:, :half], matrix[half:, half:]
+    _invert_part(a, l2)
+    for columns in _blocks(b.shape[1]):
+        b[:, columns] = a @ b[:, columns]  # W = A^-1 B
+    for rows in _blocks(len(d)):
+        d[rows] -= c[rows] @ b  # S = D - B' W
+    _invert_part(d, l2)
+    for rows in _blocks(half):
+        c[:, rows] = -(b[rows] @ d).T  # -S^-1 W'
+    for rows in _blocks(half):
+        a[rows] -= b[rows] @ c  # A^-1 + W S^-1 W'
+    for rows in _blocks(half):
+        b[rows] = c[:, rows].T
+
+
+def _invert_part(part: Floats, l2: float) -> None:
+    whole = np.ascontiguousarray(part)
+    _invert(whole, l2)
+    part[:] = whole
+
+
+def _blocks(size: int) -> list[slice]:
+    return [slice(start, start + _BLOCK) for start in range(0, size, _BLOCK)]
 
 
 @compiled
