@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from graphkit.report.page import write_report
     from graphkit.serving.bundle import Bundle
     from graphkit.synthetic.world import sample_world
+    from graphkit.variants.train import train_variants
 
 __all__ = [
     "Bundle",
@@ -45,6 +46,7 @@ __all__ = [
     "measure_claims",
     "sample_world",
     "train_hgnn",
+    "train_variants",
     "tune_peers",
     "write_report",
 ]
@@ -64,6 +66,7 @@ _HOMES = {
     "measure_claims": "graphkit.claims.measure",
     "sample_world": "graphkit.synthetic.world",
     "train_hgnn": "graphkit.hgnn.train",
+    "train_variants": "graphkit.variants.train",
     "tune_peers": "graphkit.evaluation.peers.tune",
     "write_report": "graphkit.report.page",
 }
