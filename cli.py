@@ -84,7 +84,9 @@ manners = _options(
     click.option("--debug", is_flag=True, expose_value=False, callback=_debug, help="Show the trace of an error."),
 )
 configured = _options(
-    click.option("-p", "--preset", default="default", show_default=True, help="paper, default, laboratory, demo or a TOML file."),
+    click.option(
+        "-p", "--preset", default="default", show_default=True, help="A bundled preset (README) or a TOML file."
+    ),
     click.option("--set", "overrides", multiple=True, metavar="SECTION.KEY=VALUE", help="Override one setting."),
     click.option("--seed", type=click.IntRange(min=0), help="Short for --set run.seed=N."),
 )

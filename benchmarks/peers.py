@@ -75,7 +75,7 @@ def workspace_of(options: argparse.Namespace, pack: str) -> Workspace:
 def eswc(options: argparse.Namespace) -> None:
     """Every tuned peer, each of its settings on the cells it won."""
     workspace = workspace_of(options, "eswc2015")
-    batch = tune_peers(workspace, load_config("default", [f"run.threads={options.threads}"]))
+    batch = tune_peers(workspace, load_config("laboratory", [f"run.threads={options.threads}"]))
     dataset = Dataset.current(workspace)
     tasks, rows, began = read_tasks(dataset), [], time.perf_counter()
     for peer in tuned_peers(dataset, batch, 0, options.threads):

@@ -13,8 +13,8 @@ from graphkit.artefacts import Workspace
 from graphkit.stages import STAGES
 
 QUICK = (
-    "--set", "hgnn.epochs=2", "--set", "towers.epochs=2", "--set", "evaluation.bootstrap=200", "--set", "peers.trials=1",
-    "--set", "peers.models=[popularity, item-knn, als]",
+    "--set", "hgnn.epochs=2", "--set", "towers.epochs=2", "--set", "evaluation.bootstrap=200",
+    "--set", "peers.trials=1", "--set", "peers.models=[popularity, item-knn, als]",
 )  # fmt: skip
 
 
