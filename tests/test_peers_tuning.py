@@ -39,7 +39,7 @@ def rows_with_validation() -> list[Row]:
 def tuned(root: Path, *sets: str, rows: list[Row] | None = None, timed: bool = True) -> Batch:
     if not (root / "dataset").is_dir():
         write_dataset(root, rows_with_validation() if rows is None else rows, SIZES, 24, timed=timed)
-    return tune.tune_peers(Workspace(root), load_config("default", [*QUICK, *sets]))
+    return tune.tune_peers(Workspace(root), load_config("laboratory", [*QUICK, *sets]))
 
 
 def read(batch: Batch) -> dict:
