@@ -144,3 +144,9 @@ def test_row_shares_are_a_partition(threads: int) -> None:
     for lengths in ([], [0], [5], [0, 0, 900, 0, 1, 1], [1] * 100):
         shares = row_shares(np.concatenate([[0], np.cumsum(lengths)]), threads)
         assert [row for first, last in shares for row in range(first, last)] == list(range(len(lengths)))
+
+
+def test_row_shares_of_a_part_of_a_matrix_are_even() -> None:
+    """A slice of row ends starts anywhere."""
+    shares = row_shares(np.arange(5000, 5101), 2)
+    assert [last - first for first, last in shares] == pytest.approx([100 / 8] * 8, abs=1)

@@ -23,7 +23,7 @@ SHARES_PER_THREAD: Final = 4
 def row_shares(indptr: npt.NDArray[np.integer], threads: int) -> list[tuple[int, int]]:
     """Runs of rows (first, last) with about the same number of entries each."""
     num_rows, num_shares = len(indptr) - 1, threads * SHARES_PER_THREAD
-    entries = np.asarray(indptr, dtype=np.int64) + np.arange(num_rows + 1)  # an empty row costs something too
+    entries = np.asarray(indptr, dtype=np.int64) - indptr[0] + np.arange(num_rows + 1)  # an empty row costs too
     ends = np.searchsorted(entries, entries[-1] * np.arange(num_shares + 1) / num_shares)
     ends = np.unique(np.clip(ends, 0, num_rows))
     return [(int(first), int(last)) for first, last in pairwise(ends)]
