@@ -20,7 +20,7 @@ from graphkit.evaluation.validation import validation_ndcg
 #: NDCG@10 of popularity, item-kNN and implicit ALS. The tenth and eleventh book are equally popular, so book/warm
 #: turns on the tie: .0562 or .0577 by one order for all, the published .0574 by another for each user.
 FIGURES = {
-    ("book", "warm"): (0.0574, 0.0830, 0.0593), ("book", "cold"): (0.0885, 0.1042, 0.0993),
+    ("book", "warm"): (0.0574, 0.0830, 0.0637), ("book", "cold"): (0.0885, 0.1042, 0.0993),
     ("movie", "warm"): (0.0689, 0.1087, 0.1128), ("movie", "cold"): (0.1810, 0.2306, 0.1638),
     ("music", "warm"): (0.0606, 0.1309, 0.1332), ("music", "cold"): (0.1700, 0.2191, 0.1133),
 }  # fmt: skip
