@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluation_world import Row, random_rows, write_dataset
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
@@ -65,6 +65,7 @@ def test_item_knn_by_hand() -> None:
 
 
 @settings(max_examples=25, deadline=None)
+@example(146, 3, 1, (1, 0))  # a tie for the third place, but for rounding
 @given(
     st.integers(0, 1000), st.integers(1, 6), st.sampled_from([1, 3]), st.sampled_from([(0, 0.5), (0.5, 0.3), (1, 0)])
 )
@@ -86,7 +87,7 @@ def test_item_knn_equals_dense_arithmetic(
             np.fill_diagonal(similarity, 0)
         for j in range(9):
             weakest = np.sort(similarity[:, j])[::-1][:neighbours][-1]
-            similarity[similarity[:, j] < weakest - 1e-7, j] = 0
+            similarity[similarity[:, j] < weakest * (1 - 1e-5), j] = 0
         expected += matrix @ similarity
     np.testing.assert_allclose(model.scores(np.arange(15), "song"), expected, rtol=1e-5, atol=1e-6)
 
