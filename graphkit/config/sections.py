@@ -160,6 +160,11 @@ class HgnnSection(Section):
     sampler: Literal["balanced", "unbalanced"] = "balanced"
     min_edges_per_relation: Positive = Field(default=2_000, description="floor of the balanced draw")
     max_edges_per_relation: Positive = Field(default=20_000, description="cap of any draw")
+    reference_relation: str | None = Field(
+        default=None,
+        description="as 'audiobook-audiobook': the balanced draw takes as many of each as this one has; None: as the "
+        "smallest has",
+    )
     batch_size: Positive = Field(default=8192, description="links; fewer where that hides too much of a relation")
     loss: Literal["margin", "softmax"] = Field(default="softmax", description="margin: equation 4")
     margin: PositiveFloat = 0.3
@@ -169,6 +174,16 @@ class HgnnSection(Section):
         default="target", description="negatives are of the positive's type, or any node of the catalogue"
     )
     learning_rate: PositiveFloat = 0.005
+    schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="cosine: the learning rate rises for 5 % of all steps, then falls to 1 %"
+    )
+    clip_norm: PositiveFloat | None = Field(
+        default=None, description="longer gradients are scaled down to this norm; None: no clipping"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(default=0, description="decoupled (AdamW); 0: plain Adam")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="of training; auto: bfloat16 on a GPU that has it, else float32"
+    )
     epochs: Positive = 30
     patience: Positive = 10
     validation_share: Annotated[float, Field(ge=0, le=0.9)] = 0.1
