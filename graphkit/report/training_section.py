@@ -12,6 +12,8 @@ from graphkit.artefacts import Batch
 from graphkit.report.charts import Panel, epoch_panels
 
 _FILE: Final = "training.json"
+#: Panels that stand side by side; more of them would be too small to read.
+_PANELS_IN_A_ROW: Final = 3
 
 
 @dataclass(frozen=True)
@@ -42,33 +44,45 @@ def _curves(batch: Batch, title: str, panels_of: Any) -> Curves | None:
     numbers = [int(epoch.get("epoch", i)) for i, epoch in enumerate(epochs, start=1)]
     best = body.get("best_epoch")
     panels = [panel for panel in panels_of(epochs) if panel.lines]
-    alt = f"Training of {title} by epoch: {', '.join(panel.title for panel in panels)}."
+    charts = []
+    for row, start in enumerate(range(0, len(panels), _PANELS_IN_A_ROW)):
+        chosen = panels[start : start + _PANELS_IN_A_ROW]
+        alt = f"Training of {title} by epoch: {', '.join(panel.title for panel in chosen)}."
+        name = f"training-{batch.manifest.stage}" + (f"-{row + 1}" if row else "")
+        charts.append(epoch_panels(name, numbers, chosen, best, alt))
     note = f"{len(epochs)} epochs" + (f"; the weights kept are those of epoch {best} (dashed line)." if best else ".")
-    return Curves(title, epoch_panels(f"training-{batch.manifest.stage}", numbers, panels, best, alt), note)
+    return Curves(title, Markup("\n").join(charts), note)
 
 
 def _hgnn_panels(epochs: list[dict[str, Any]]) -> list[Panel]:
-    relations = sorted({name for epoch in epochs for name in epoch.get("edges") or {}})
+    rates = _lines(epochs, {"learning_rate": "learning rate"})
+    constant = all(len(set(values)) == 1 for values in rates.values())
     return [
         Panel("Training loss", "mean loss per link", _lines(epochs, {"loss": "loss"})),
         Panel("Validation MRR", "MRR of held-out edges", _lines(epochs, {"val_mrr": "validation MRR"})),
         Panel(
             "Edges drawn per relation",
             "edges an epoch",
-            {name: [(epoch.get("edges") or {}).get(name) for epoch in epochs] for name in relations},
+            _by_name(epochs, "edges"),
             counts=True,
         ),
+        Panel("Links seen so far", "share of a relation's links", _by_name(epochs, "coverage")),
+        Panel("Learning rate", "learning rate", {} if constant else rates),
     ]
 
 
 def _towers_panels(epochs: list[dict[str, Any]]) -> list[Panel]:
-    cells = sorted({name for epoch in epochs for name in epoch.get("val_ndcg_cells") or {}})
-    figures = {name: [(epoch.get("val_ndcg_cells") or {}).get(name) for epoch in epochs] for name in cells}
     mean = _lines(epochs, {"val_ndcg": "mean of cells"})
     return [
         Panel("Loss", "mean loss per example", _lines(epochs, {"loss": "training", "val_loss": "validation"})),
-        Panel("Validation NDCG@10", "NDCG@10", mean | figures),
+        Panel("Validation NDCG@10", "NDCG@10", mean | _by_name(epochs, "val_ndcg_cells")),
     ]
+
+
+def _by_name(epochs: list[dict[str, Any]], key: str) -> dict[str, list[float | None]]:
+    """A line for each name that a record has a figure for under ``key``."""
+    names = sorted({name for epoch in epochs for name in epoch.get(key) or {}})
+    return {name: [(epoch.get(key) or {}).get(name) for epoch in epochs] for name in names}
 
 
 def _lines(epochs: list[dict[str, Any]], names: dict[str, str]) -> dict[str, list[float | None]]:
