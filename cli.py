@@ -469,6 +469,42 @@ def _bundle(folder: Path | None, root: Path) -> Any:
     return Bundle.open(folder if folder is not None else _workspace(root).current("bundle"))
 
 
+@main.command("embed-new-items")
+@click.argument("items", type=click.Path(path_type=Path))
+@click.option("--edges", type=click.Path(path_type=Path), help="A table of edges into the new items.")
+@click.option("--strict", is_flag=True, help="Refuse the files if a single row must be rejected.")
+@click.option("--dry-run", is_flag=True, help="Check the files, print what would be written, and do nothing.")
+@_options(in_workspace, as_json, manners)
+def embed_new_items(items: Path, edges: Path | None, strict: bool, dry_run: bool, root: Path, as_json: bool) -> None:
+    """Embed items that are not in the catalogue with the trained HGNN: by their text, and by a few edges.
+
+    ITEMS (Parquet, CSV, TSV, JSON Lines) has item_id, item_type and title, description or both; EDGES item_id,
+    item_type, neighbour_id, neighbour_type and, if you like, kind (co-listening) and weight (1). A neighbour is an
+    item of the catalogue or another new one. Nothing is trained and the catalogue's embeddings stay as they are, so
+    the vectors may be compared with them. A batch holds the items of this call alone: for more, give all in one file.
+
+    \b
+    Example:  graphkit embed-new-items new.csv --edges new_edges.csv -w demo
+    """
+    from graphkit import console
+    from graphkit.new_items.spec import Upstream, new_items_spec
+
+    workspace = _workspace(root)
+    if dry_run:
+        from graphkit.new_items.plan import plan_new_items
+
+        plan = plan_new_items(workspace, items, edges, strict)
+        console.show_facts(plan, as_json, title="dry run: nothing is written")
+        return
+    done = workspace.finished(new_items_spec(Upstream.of(workspace), items, edges, strict))
+    if done is None:
+        from graphkit import embed_new_items as embed
+
+        console.show_batch(embed(workspace, items, edges, strict), as_json)
+        return
+    console.show_batch(done, as_json, fresh=False)
+
+
 @main.command()
 @_options(in_workspace, as_json, manners)
 def batches(root: Path, as_json: bool) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from graphkit.graph.build import build_graph
     from graphkit.graph_formats.export import export_graph
     from graphkit.hgnn.train import train_hgnn
+    from graphkit.new_items.stage import embed_new_items
     from graphkit.report.page import write_report
     from graphkit.serving.bundle import Bundle
     from graphkit.synthetic.world import sample_world
@@ -39,6 +40,7 @@ __all__ = [
     "build_graph",
     "describe_dataset",
     "describe_graph",
+    "embed_new_items",
     "evaluate",
     "export_graph",
     "import_dataset",
@@ -59,6 +61,7 @@ _HOMES = {
     "build_graph": "graphkit.graph.build",
     "describe_dataset": "graphkit.describe.dataset",
     "describe_graph": "graphkit.describe.graph",
+    "embed_new_items": "graphkit.new_items.stage",
     "evaluate": "graphkit.evaluation.evaluate",
     "export_graph": "graphkit.graph_formats.export",
     "import_dataset": "graphkit.datasets.ingest",

@@ -62,13 +62,27 @@ def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
     for name, value in manifest.metrics.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             show_rows(value, as_json=False, title=name)
-        elif isinstance(value, Mapping):
-            inside = ", ".join(f"{key} {_text(item)}" for key, item in value.items())
-            console.print(f"  {escape(name)}: {escape(inside) or '-'}")
         else:
-            console.print(f"  {escape(name)}: {escape(_text(value))}")
+            _show_fact(name, value)
     for title, rows in tables.items():
         show_rows(rows, as_json=False, title=title)
+
+
+def show_facts(facts: Mapping[str, Any], as_json: bool, title: str) -> None:
+    """Print values by name, a line each."""
+    if as_json:
+        print(json.dumps(facts, default=str))
+        return
+    _console().print(title)
+    for name, value in facts.items():
+        _show_fact(name, value)
+
+
+def _show_fact(name: str, value: Any) -> None:
+    shown = _text(value)
+    if isinstance(value, Mapping):
+        shown = ", ".join(f"{key} {_text(item)}" for key, item in value.items()) or "-"
+    _console().print(f"  {escape(name)}: {escape(shown)}")
 
 
 def _tables(batch: Batch) -> dict[str, list[dict[str, Any]]]:

@@ -19,7 +19,7 @@ from graphkit.errors import ArtefactError, GraphkitError, InputError
 from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES, STAGES
 from graphkit.text import model_identity
 from graphkit.variants.runs import run_inputs
 
@@ -173,7 +173,7 @@ def estimate(workspace: Workspace, config: Config, stage: str) -> BuildEstimate 
 def batch_rows(workspace: Workspace) -> list[dict[str, Any]]:
     """Current and legacy batch of every stage, and whether it is stale (made from a batch not current now)."""
     rows = []
-    for stage in STAGES:
+    for stage in ALL_STAGES:
         for role, batch_id in workspace.rotation(stage).items():
             if batch_id is None:
                 continue

@@ -37,6 +37,10 @@ SRC_TYPE: Final = "src_type"
 DST_ID: Final = "dst_id"
 DST_TYPE: Final = "dst_type"
 RANK: Final = "rank"
+NEIGHBOUR_ID: Final = "neighbour_id"
+NEIGHBOUR_TYPE: Final = "neighbour_type"
+KIND: Final = "kind"
+WEIGHT: Final = "weight"
 
 # --- integer ids inside the dataset artefact -----------------------------------------------------
 USER: Final = "user"
@@ -108,6 +112,15 @@ LINKS: Final = {
     DST_TYPE: Column("str", required=True, nullable=False),
     RANK: Column("u32"),
     SPLIT: Column("str"),
+}
+#: What joins items that are new to their neighbours, in the catalogue or new themselves.
+NEW_EDGES: Final = {
+    ITEM_ID: Column("str", required=True, nullable=False),
+    ITEM_TYPE: Column("str", required=True, nullable=False),
+    NEIGHBOUR_ID: Column("str", required=True, nullable=False),
+    NEIGHBOUR_TYPE: Column("str", required=True, nullable=False),
+    KIND: Column("str"),
+    WEIGHT: Column("f32"),
 }
 
 

@@ -34,3 +34,9 @@ STAGES: Final = {
     ),
     "report": Stage("graphkit report", ("report",)),
 }
+#: Beside the chain: each made by its own command, never by `graphkit run`, and read by no stage.
+SIDE_STAGES: Final = {
+    "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
+}
+#: Every stage that a workspace may hold batches of.
+ALL_STAGES: Final = STAGES | SIDE_STAGES

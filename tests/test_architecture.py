@@ -32,6 +32,14 @@ FORBIDDEN = {
         "tensorflow",
         "keras",
     ),
+    "graphkit/new_items": (
+        "tensorflow",
+        "keras",
+        "graphkit.evaluation",
+        "graphkit.serving",
+        "graphkit.report",
+        "graphkit.synthetic",
+    ),
     "graphkit/describe": (
         "torch",
         "dgl",
@@ -122,6 +130,7 @@ def test_the_import_check_sees_a_forbidden_import(tmp_path: Path) -> None:
         ["export-graph", "--help"],
         ["describe", "--help"],
         ["recommend", "--help"],
+        ["embed-new-items", "--help"],
     ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:

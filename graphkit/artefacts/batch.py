@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from graphkit.artefacts.disk import fingerprint, sha256_file
 from graphkit.errors import ArtefactError
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES
 
 SCHEMA_VERSION: Final = 1
 MANIFEST: Final = "manifest.json"
@@ -113,6 +113,6 @@ def _check_file(folder: Path, name: str, digest: str) -> None:
 
 
 def _redo(folder: Path) -> str:
-    stage = STAGES.get(folder.parent.name)
+    stage = ALL_STAGES.get(folder.parent.name)
     again = f" and run `{stage.command}` again" if stage else ""
     return f"remove {folder}{again}"

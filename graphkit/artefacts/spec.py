@@ -11,7 +11,7 @@ from graphkit.artefacts.batch import SCHEMA_VERSION, Batch
 from graphkit.artefacts.disk import fingerprint
 from graphkit.config import Config
 from graphkit.config.base import Section
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class StageSpec:
         inputs: Mapping[str, str] | None = None,
     ) -> StageSpec:
         """The spec of ``stage`` under ``config``, made from ``upstream`` batches and source files ``inputs``."""
-        names = ("run", *STAGES[stage].sections)
+        names = ("run", *ALL_STAGES[stage].sections)
         chosen: dict[str, Section] = {name: getattr(config, name) for name in names}
         settings = {
             name: section.model_dump(mode="json", exclude=set(section.not_identity))

@@ -17,7 +17,7 @@ from graphkit.artefacts.disk import fsync, write_synced
 from graphkit.artefacts.spec import StageSpec
 from graphkit.artefacts.work import StageWork
 from graphkit.errors import ArtefactError, WorkspaceError
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES
 
 ROTATION: Final = "rotation.json"
 
@@ -41,7 +41,7 @@ class Workspace:
             return {"current": None, "legacy": None}
         except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError):
             raise ArtefactError(
-                "cannot be read", where=str(path), fix=f"remove it and run `{STAGES[stage].command}`"
+                "cannot be read", where=str(path), fix=f"remove it and run `{ALL_STAGES[stage].command}`"
             ) from None
 
     def has(self, stage: str) -> bool:
@@ -53,7 +53,9 @@ class Workspace:
         batch_id = self.rotation(stage)["current"]
         if batch_id is None:
             raise ArtefactError(
-                f"the workspace has no {stage} yet", where=str(self.root), fix=f"run `{STAGES[stage].command}` first"
+                f"the workspace has no {stage} yet",
+                where=str(self.root),
+                fix=f"run `{ALL_STAGES[stage].command}` first",
             )
         return Batch.open(self.stage_dir(stage) / batch_id)
 
@@ -83,9 +85,9 @@ class Workspace:
         Raises ArtefactError where one is missing, damaged, or was made from another batch than the
         current one: vectors of two trainings are never mixed.
         """
-        optional = STAGES[stage].optional
+        optional = ALL_STAGES[stage].optional
         batches = {
-            name: self.current(name) for name in STAGES[stage].upstream if name not in optional or self.has(name)
+            name: self.current(name) for name in ALL_STAGES[stage].upstream if name not in optional or self.has(name)
         }
         for batch in batches.values():
             for name, used in batch.manifest.upstream.items():
@@ -155,7 +157,7 @@ def _mixed(batch: Batch, given: Batch, used: str) -> ArtefactError:
         where=str(batch.folder),
         expected=f"{other} batch {used}, as its manifest says",
         found=f"{other} batch {given.id}{space}",
-        fix=f"run `{STAGES[stage].command}` again",
+        fix=f"run `{ALL_STAGES[stage].command}` again",
     )
 
 

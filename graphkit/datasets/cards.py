@@ -85,6 +85,10 @@ class LinksCard(TableCard):
     canonical = schemas.LINKS
 
 
+class NewEdgesCard(TableCard):
+    canonical = schemas.NEW_EDGES
+
+
 class SplitValues(Section):
     """What a shipped split column calls its sides."""
 

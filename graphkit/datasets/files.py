@@ -75,6 +75,18 @@ def find_files(card: Card, source: Path) -> dict[str, list[SourceFile]]:
     }
 
 
+def one_file(path: Path) -> SourceFile:
+    """A table that is given as a file by itself; raises DataError where it is none, or its ending names no format."""
+    if path.is_file() and _ending(path) in ENDINGS:
+        return _source_file(path, path.parent, "auto")
+    problem = "cannot tell the format of a file by its ending" if path.is_file() else "this is a folder"
+    raise DataError(
+        problem if path.exists() else "there is no such file",
+        where=str(path),
+        expected=f"a file that ends in {', '.join(ENDINGS)} (text also with .gz)",
+    )
+
+
 def _expand(table: TableCard, patterns: tuple[str, ...], base: Path, label: str) -> list[SourceFile]:
     found: dict[Path, SourceFile] = {}
     for pattern in patterns:

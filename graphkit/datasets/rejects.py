@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -29,6 +30,7 @@ UNKNOWN_SPLIT: Final = "split value not listed in the card"
 UNKNOWN_ITEM: Final = "unknown item"
 DUPLICATE_ITEM: Final = "duplicate item id"
 DUPLICATE_USER: Final = "duplicate user id"
+BAD_WEIGHT: Final = "weight is no number above zero"
 
 _FIXES: Final = {
     NOT_UTF8: "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`",
@@ -56,10 +58,11 @@ class TableFile:
 
 @dataclass
 class Rejects:
-    """Collects rejected rows; ``read`` counts the rows each table offered."""
+    """Collects rejected rows; ``read`` counts the rows each table offered, ``fixes`` say what to do by reason."""
 
     files: list[TableFile] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
+    fixes: Mapping[str, str] = field(default_factory=lambda: _FIXES)
     _frames: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -132,7 +135,7 @@ class Rejects:
             where=self.place(first[FILE], first[ROW], first["column"]),
             expected=expected,
             found=f"{first['value']!r}: {reason}" if first["value"] is not None else reason,
-            fix=_FIXES.get(reason, "correct the source, or check `columns` in the card"),
+            fix=self.fixes.get(reason, "correct the source, or check `columns` in the card"),
         )
 
     def place(self, file: int, row: int, column: str) -> str:

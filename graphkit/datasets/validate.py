@@ -78,6 +78,16 @@ def links_schema(types: Sequence[str]) -> pa.DataFrameSchema:
     return _schema(schemas.LINKS, {schemas.SRC_TYPE: known, schemas.DST_TYPE: known, schemas.SPLIT: sides})
 
 
+def new_edges_schema(types: Sequence[str]) -> pa.DataFrameSchema:
+    """Edges of new items: both ends with a known type, a weight above zero if any."""
+    known = [_one_of(types, rejects.UNKNOWN_TYPE)]
+    positive = _check(lambda column: column.is_finite() & (column > 0), rejects.BAD_WEIGHT)
+    return _schema(
+        schemas.NEW_EDGES,
+        {schemas.ITEM_TYPE: known, schemas.NEIGHBOUR_TYPE: known, schemas.WEIGHT: [positive]},
+    )
+
+
 def failing_rows(rows: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
     """``index`` of each row that breaks the schema, with FILE, ROW and the ``column``, ``reason``, ``value``.
 

@@ -1,0 +1,48 @@
+"""Inductive inference: embeddings of nodes that the network was not trained with (paper 4.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from graphkit.graph.store import CoListeningGraph, Relation
+from graphkit.hgnn.device import choose_device, prepare
+from graphkit.hgnn.extend_graph import Floats, NewEdges, dependency_graph, extend_graph
+from graphkit.hgnn.graph_tensors import to_tensors
+from graphkit.hgnn.infer import embed_graph
+from graphkit.hgnn.model_file import load_model
+from graphkit.hgnn.neighbours import choose_neighbours, load_max_pool
+
+
+class NewEmbeddings(NamedTuple):
+    """float32 [num_new, out_dim] per type, where they were computed, and by which neighbour back end."""
+
+    vectors: dict[str, Floats]
+    device: str
+    neighbours: str
+
+
+def embed_new(
+    model_file: Path,
+    graph: CoListeningGraph,
+    features: Mapping[str, Floats],
+    edges: Mapping[Relation, NewEdges],
+    threads: int,
+) -> NewEmbeddings:
+    """Exact embeddings of a new node per row of ``features`` ([num_new, dim] per type), with ``edges`` into them.
+
+    Only the part of the graph that the new nodes depend on is computed: where they have no edges, nothing else.
+    Raises ArtefactError for a file that is no model.
+    """
+    device = choose_device("auto")
+    back_end, _ = choose_neighbours("auto", device)
+    prepare(device, threads)
+    model = load_model(model_file).to(device)
+    new = {t: np.arange(len(rows)) + graph.num_nodes[t] for t, rows in features.items()}
+    part, _ = dependency_graph(extend_graph(graph, features, edges), new, hops=len(model.layers))
+    z = embed_graph(model, to_tensors(part, device), load_max_pool(back_end))
+    vectors = {t: z[t][len(z[t]) - len(ids) :].cpu().numpy() for t, ids in new.items()}  # the last of their type
+    return NewEmbeddings(vectors, str(device), back_end)

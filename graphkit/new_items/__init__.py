@@ -1,0 +1,1 @@
+"""Embeddings of items that were not there when the graph network was trained, from the same weights."""
