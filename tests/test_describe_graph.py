@@ -157,13 +157,15 @@ def test_imbalance_against_the_target_and_the_smallest() -> None:
     st.lists(st.integers(0, 60_000), min_size=3, max_size=3),
     st.integers(1, 5000),
     st.integers(1, 40_000),
+    st.sampled_from([None, BS]),
 )
 @settings(deadline=None)
-def test_the_draw_is_the_sampler_s_own(counts: list[int], least: int, most: int) -> None:
+def test_the_draw_is_the_sampler_s_own(counts: list[int], least: int, most: int, reference: Relation | None) -> None:
     from graphkit.hgnn.sampler import draw_counts
 
-    config = HgnnSection(min_edges_per_relation=least, max_edges_per_relation=most)
     available = dict(zip((BB, BS, SS), counts, strict=True))
+    named = reference.name if reference and available[reference] else None  # the sampler refuses one without edges
+    config = HgnnSection(min_edges_per_relation=least, max_edges_per_relation=most, reference_relation=named)
     drawn = balanced_draw(available, config)
     assert {relation: count for relation, count in drawn.items() if count} == draw_counts(available, config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -12,11 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.config.sections import HgnnSection
+from graphkit.errors import ConfigError
 from graphkit.hgnn.blocks import draw_distinct, sample_blocks, sample_in_edges
 from graphkit.hgnn.graph_tensors import GraphTensors, InEdges
-from graphkit.hgnn.links import find_links
+from graphkit.hgnn.links import Links, find_links
 from graphkit.hgnn.negatives import Rejection, draw_pools, type_groups
-from graphkit.hgnn.sampler import batches, draw_counts, draw_epoch, num_batches
+from graphkit.hgnn.sampler import batches, coverage, draw_counts, draw_epoch, num_batches
 from tests.hgnn_graphs import co, graph_of, joined_nodes, pairs_of, random_graph, tangled_graph
 
 AA, AP, PP = co("audiobook", "audiobook"), co("audiobook", "podcast"), co("podcast", "podcast")
@@ -53,15 +55,72 @@ def test_unbalanced_counts_keep_the_proportions_under_the_cap() -> None:
     assert draw_counts(available, capped) == {AA: 3, AP: 10, PP: 90}
 
 
-def test_an_epoch_repeats_no_link_and_the_next_draws_others() -> None:
-    links = find_links(random_graph())
-    counts = dict.fromkeys(links, 12)
-    first, second = (draw_epoch(links, counts, seeded(seed)) for seed in (1, 2))
-    for relation, of_it in first.items():
-        pairs = set(pairs_of(of_it))
-        assert len(pairs) == 12
-        assert pairs <= set(pairs_of(links[relation]))
-        assert pairs != set(pairs_of(second[relation]))
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [("podcast-podcast", (30, 100, 900)), ("audiobook-podcast", (30, 100, 100)), (None, (30, 30, 30))],
+)
+def test_a_reference_relation_sets_the_number(reference: str | None, expected: tuple[int, ...]) -> None:
+    config = HgnnSection(min_edges_per_relation=1, max_edges_per_relation=1000, reference_relation=reference)
+    counts = draw_counts({AA: 30, AP: 100, PP: 900}, config)
+    assert (counts[AA], counts[AP], counts[PP]) == expected
+
+
+def test_the_floor_and_the_cap_hold_for_a_reference_relation_too() -> None:
+    config = HgnnSection(
+        min_edges_per_relation=50, max_edges_per_relation=60, reference_relation="audiobook-audiobook"
+    )
+    assert draw_counts({AA: 30, AP: 100, PP: 900}, config) == {AA: 30, AP: 50, PP: 50}
+    config = config.model_copy(update={"reference_relation": "podcast-podcast"})
+    assert draw_counts({AA: 30, AP: 100, PP: 900}, config) == {AA: 30, AP: 60, PP: 60}
+
+
+@pytest.mark.parametrize("reference", ["audiobook-audiobok", "audiobook-audiobook"])
+def test_a_reference_relation_must_be_there_and_have_links(reference: str) -> None:
+    with pytest.raises(ConfigError, match="known: audiobook-podcast, podcast-podcast"):
+        draw_counts({AA: 0, AP: 100, PP: 900}, HgnnSection(reference_relation=reference))
+    with pytest.raises(ConfigError, match="did you mean 'audiobook-podcast'"):
+        draw_counts({AP: 100, PP: 900}, HgnnSection(reference_relation="audiobook-podcasts"))
+
+
+@settings(deadline=None, max_examples=60)
+@given(available=st.integers(1, 40), data=st.data())
+def test_epochs_go_round_all_links_before_any_comes_again(available: int, data: st.DataObject) -> None:
+    """No link twice in an epoch, as many as asked for, all of them after ceil(n / count) epochs, and again after as
+    many more; until then the coverage is exactly what was seen."""
+    count = data.draw(st.integers(1, available))
+    links = {PP: Links(torch.arange(available), torch.arange(available) + 100, ())}
+    lap = math.ceil(available / count)
+    seen: set[tuple[int, int]] = set()
+    for epoch in range(1, 2 * lap + 1):
+        drawn = pairs_of(draw_epoch(links, {PP: count}, 3, epoch)[PP])
+        assert len(set(drawn)) == len(drawn) == count
+        assert set(drawn) <= set(pairs_of(links[PP]))
+        seen |= set(drawn)
+        if epoch <= lap:
+            assert coverage({PP: count}, {PP: available}, epoch) == {PP: len(seen) / available}
+        if epoch in (lap, 2 * lap):
+            assert len(seen) == available
+            seen = set()
+    assert coverage({PP: count}, {PP: available}, 2 * lap) == {PP: 1.0}
+
+
+def test_a_draw_depends_on_seed_relation_and_epoch_and_on_nothing_else() -> None:
+    links = {r: Links(torch.arange(500), torch.arange(500), ()) for r in (AA, PP)}
+    counts = {AA: 200, PP: 200}
+
+    def drawn(seed: int, epoch: int) -> dict:
+        return {relation: of_it.src.tolist() for relation, of_it in draw_epoch(links, counts, seed, epoch).items()}
+
+    assert drawn(1, 4) == drawn(1, 4)
+    assert drawn(1, 4)[PP] == draw_epoch({PP: links[PP]}, {PP: 200}, 1, 4)[PP].src.tolist()
+    lists = [
+        drawn(1, 1)[AA],
+        drawn(1, 1)[PP],
+        drawn(2, 1)[AA],
+        drawn(1, 4)[AA],
+    ]  # 3 epochs are a lap: 4 starts another
+    assert len({tuple(numbers) for numbers in lists}) == 4
+    assert sorted(lists[0]) != lists[0]
 
 
 @settings(deadline=None, max_examples=30)
@@ -69,7 +128,7 @@ def test_an_epoch_repeats_no_link_and_the_next_draws_others() -> None:
 def test_batches_hold_every_drawn_link_once_with_every_relation_mixed_in(batch_size: int, count: int) -> None:
     links = find_links(random_graph())
     available = {relation: 10 * len(of_it) for relation, of_it in links.items()}  # no relation is too small
-    drawn = draw_epoch(links, dict.fromkeys(links, count), seeded())
+    drawn = draw_epoch(links, dict.fromkeys(links, count), seed=0, epoch=1)
     seen = Counter()
     for batch in batches(drawn, available, batch_size):
         sizes = [len(of_it) for of_it in batch.values()] + [0] * (len(drawn) - len(batch))

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import Config, load_config
-from graphkit.errors import DataError, GraphkitError
-from graphkit.graph.store import FIT, LISTENING, SERVE
+from graphkit.errors import ConfigError, DataError, GraphkitError
+from graphkit.graph.store import FIT, LISTENING, SERVE, read_graph
 from graphkit.hgnn import fit as fit_module
 from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
+from graphkit.hgnn.graph_tensors import to_tensors
+from graphkit.hgnn.links import LinkSets, find_links
+from graphkit.hgnn.step import Step
 from graphkit.hgnn.train import train_hgnn
 from graphkit.vectors import load_vectors
-from tests.hgnn_graphs import both_directions, commit_graph, write_graph_batch
+from tests.hgnn_graphs import CPU, both_directions, commit_graph, pairs_of, write_graph_batch
 
 SMALL = ("hgnn.hidden_dim=12", "hgnn.out_dim=8", "hgnn.fan_outs=[4,3]", "hgnn.batch_size=64", "hgnn.negatives=16")
+#: What changes from step to step, besides the weights.
+EVERYTHING = (
+    "hgnn.schedule=cosine",
+    "hgnn.clip_norm=0.05",
+    "hgnn.weight_decay=0.01",
+    "hgnn.max_edges_per_relation=50",
+)
+RECORD = fit_module._record
 ONE_THREAD = "run.threads=1"  # the graph is tiny, and threads only wait for one another
 
 
@@ -148,21 +161,73 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, epochs: int) -> None:
 def test_an_interrupted_run_continues_to_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epochs_done: int
 ) -> None:
-    whole = trained(tmp_path / "whole")
+    whole = trained(tmp_path / "whole", *EVERYTHING)
     with monkeypatch.context() as patched:
         interrupt_after(patched, epochs_done)
         with pytest.raises(KeyboardInterrupt):
-            trained(tmp_path / "cut")
+            trained(tmp_path / "cut", *EVERYTHING)
     with monkeypatch.context() as patched:
         ran: list[int] = []
         real = fit_module.Fit._epoch
         patched.setattr(
             fit_module.Fit, "_epoch", lambda self, epoch, *rest: ran.append(epoch) or real(self, epoch, *rest)
         )
-        resumed = train_hgnn(Workspace(tmp_path / "cut"), settings())
+        resumed = train_hgnn(Workspace(tmp_path / "cut"), settings(*EVERYTHING))
     assert ran == list(range(epochs_done + 1, 5))
     assert resumed.content_hash == whole.content_hash
+    assert training(resumed) == training(whole)
+    assert resumed.manifest.metrics["coverage"] == whole.manifest.metrics["coverage"]
     assert sorted(resumed.manifest.files) == sorted(whole.manifest.files)
+
+
+def test_a_long_epoch_continues_in_its_middle_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = trained(tmp_path / "whole", *EVERYTHING)
+    per_epoch = count_steps(monkeypatch, lambda: trained(tmp_path / "again", *EVERYTHING)) // 4
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_module, "CHECKPOINT_SECONDS", 0.0)  # after every batch
+        real, calls = Step.take, iter(range(1000))
+
+        def dying(self, *rest):
+            if next(calls) == per_epoch + 3:  # after three batches of the second epoch
+                raise KeyboardInterrupt
+            return real(self, *rest)
+
+        patched.setattr(Step, "take", dying)
+        with pytest.raises(KeyboardInterrupt):
+            trained(tmp_path / "cut", *EVERYTHING)
+    (folder,) = (tmp_path / "cut" / "hgnn").glob(".partial-*/checkpoint")
+    assert [path.name for path in folder.glob("*.safetensors")] == ["epoch-1-batch-3.safetensors"]
+    resumed: list[Batch] = []
+    steps = count_steps(
+        monkeypatch, lambda: resumed.append(train_hgnn(Workspace(tmp_path / "cut"), settings(*EVERYTHING)))
+    )
+    assert steps == 3 * per_epoch - 3
+    assert resumed[0].content_hash == whole.content_hash
+
+
+def count_steps(monkeypatch: pytest.MonkeyPatch, run: Callable[[], object]) -> int:
+    """How many optimiser steps ``run`` takes."""
+    taken: list[int] = []
+    with monkeypatch.context() as patched:
+        real = Step.take
+        patched.setattr(Step, "take", lambda self, *rest: taken.append(1) or real(self, *rest))
+        run()
+    return len(taken)
+
+
+def test_resuming_knows_when_patience_is_at_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.9, 0.25, 0.8])  # the fourth is of the epoch that is interrupted
+    monkeypatch.setattr(fit_module, "link_mrr", lambda *_: {"a-p": next(scores)})
+    patient = ("hgnn.epochs=9", "hgnn.patience=2")
+    with monkeypatch.context() as patched:
+        patched.setattr(fit_module, "_record", lambda epoch, *rest: 1 / 0 if epoch == 4 else RECORD(epoch, *rest))
+        with pytest.raises(ZeroDivisionError):
+            trained(tmp_path, *patient)
+    log = training(train_hgnn(Workspace(tmp_path), settings(*patient)))
+    assert [record["val_mrr"] for record in log["epochs"]] == [0.1, 0.3, 0.2, 0.25]
+    assert log["best_epoch"] == 2
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "index", "gone"])
@@ -213,18 +278,135 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = fit_module.Objective.loss
-    calls = iter(range(1000))
+    seen: list[LinkSets] = []
 
-    def poisoned(self, model, batch, generator):
-        return real(self, model, batch, generator) * (float("nan") if next(calls) == 14 else 1.0)
+    def poisoned(self, model, batch, *rest):
+        seen.append(batch)
+        return real(self, model, batch, *rest) * (float("nan") if len(seen) == 15 else 1.0)
 
     monkeypatch.setattr(fit_module.Objective, "loss", poisoned)
-    with pytest.raises(GraphkitError, match="nan in epoch 2, batch 5") as caught:
+    with pytest.raises(GraphkitError, match="loss became nan in epoch 2, batch 5") as caught:
         trained(tmp_path)
     assert caught.value.exit_code == 1
     (folder,) = (tmp_path / "hgnn").glob(".partial-*/checkpoint")
-    assert str(folder) in str(caught.value)
+    assert f"checkpoint is kept in {folder}" in str(caught.value)
     assert load_checkpoint(folder) is not None
+    assert str(folder / "failed-batch.safetensors") in str(caught.value)
+    failed = load_file(folder / "failed-batch.safetensors")
+    assert len(failed) == 6
+    for relation, links in seen[-1].items():
+        assert f"{len(links)} {relation.name}" in str(caught.value)
+        assert failed[f"{relation.name}/src"].tolist() == links.src.tolist()
+        assert failed[f"{relation.name}/dst"].tolist() == links.dst.tolist()
+
+
+class InfiniteGradient(torch.autograd.Function):
+    """The number itself, with a gradient that is none."""
+
+    @staticmethod
+    def forward(_, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(_, gradient):
+        return gradient * float("inf")
+
+
+def test_a_gradient_that_is_no_number_stops_before_the_weights_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = fit_module.Objective.loss
+    weights: list[dict[str, torch.Tensor]] = []
+
+    def poisoned(self, model, *rest):
+        models.append(model)
+        weights.append({name: w.clone() for name, w in model.state_dict().items()})
+        loss = real(self, model, *rest)
+        return InfiniteGradient.apply(loss) if len(weights) == 3 else loss
+
+    models: list[torch.nn.Module] = []
+    monkeypatch.setattr(fit_module.Objective, "loss", poisoned)
+    with pytest.raises(GraphkitError, match=r"gradient became (inf|nan) in epoch 1, batch 3") as caught:
+        trained(tmp_path, "hgnn.clip_norm=1")
+    assert "no checkpoint yet" in str(caught.value)
+    assert all(torch.equal(w, weights[-1][name]) for name, w in models[-1].state_dict().items())
+
+
+def test_a_weight_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = fit_module.Fit._start
+
+    def poisoned(self):
+        state = real(self)
+        with torch.no_grad():
+            next(state.model.parameters())[0, 0] = float("nan")
+        return state
+
+    monkeypatch.setattr(fit_module.Fit, "_start", poisoned)
+    with pytest.raises(GraphkitError, match="nan in epoch 1, batch 1"):
+        trained(tmp_path)
+
+
+def test_rates_and_gradient_norms_are_logged_and_decide_the_result(tmp_path: Path) -> None:
+    constant, cosine, clipped = (
+        trained(tmp_path / name, "hgnn.learning_rate=0.01", *more)
+        for name, more in (
+            ("constant", ()),
+            ("cosine", ("hgnn.schedule=cosine",)),
+            ("clipped", ("hgnn.clip_norm=0.001",)),
+        )
+    )
+    assert [record["learning_rate"] for record in training(constant)["epochs"]] == [0.01] * 4
+    rates = [record["learning_rate"] for record in training(cosine)["epochs"]]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(0.0001)
+    assert all(record["grad_norm"] > 0.001 for record in training(clipped)["epochs"])  # before clipping
+    assert len({batch.content_hash for batch in (constant, cosine, clipped)}) == 3
+
+
+def test_bfloat16_trains_on_a_cpu_when_asked(tmp_path: Path) -> None:
+    quick = ("hgnn.epochs=8", "hgnn.learning_rate=0.01")
+    full, half = (trained(tmp_path / p, *quick, f"hgnn.precision={p}") for p in ("auto", "bfloat16"))
+    assert (full.manifest.metrics["precision"], half.manifest.metrics["precision"]) == ("float32", "bfloat16")
+    log = training(half)
+    assert log["epochs"][-1]["loss"] < 0.8 * log["epochs"][0]["loss"]
+    first = [training(batch)["epochs"][0]["loss"] for batch in (full, half)]
+    assert first[0] != first[1]
+    assert first[0] == pytest.approx(first[1], rel=0.05)
+
+
+def test_coverage_of_each_relation_is_what_was_really_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[tuple[int, int]]] = {}
+    real = fit_module.Objective.loss
+
+    def watched(self, model, batch, *rest):
+        for relation, links in batch.items():
+            seen.setdefault(relation.name, set()).update(pairs_of(links))
+        return real(self, model, batch, *rest)
+
+    monkeypatch.setattr(fit_module.Objective, "loss", watched)
+    batch = trained(tmp_path, "hgnn.min_edges_per_relation=1", "hgnn.max_edges_per_relation=20", "hgnn.epochs=3")
+    log = training(batch)["epochs"]
+    final = batch.manifest.metrics["coverage"]
+    assert final == log[-1]["coverage"]
+    assert {name: round(len(pairs) / final[name], 6) for name, pairs in seen.items()} == links_to_train_on(tmp_path)
+    assert all(a["coverage"][name] < b["coverage"][name] for a, b in itertools.pairwise(log) for name in final)
+
+
+def links_to_train_on(root: Path) -> dict[str, int]:
+    """Links of each relation of the current graph, less the tenth that is held out."""
+    graph = to_tensors(read_graph(Workspace(root).current("graph"), FIT), CPU)
+    return {relation.name: len(links) - int(0.1 * len(links)) for relation, links in find_links(graph).items()}
+
+
+def test_the_reference_relation_sets_the_draw(tmp_path: Path) -> None:
+    write_graph_batch(tmp_path, settings())
+    available = links_to_train_on(tmp_path)
+    chosen = ("hgnn.min_edges_per_relation=1", "hgnn.reference_relation=audiobook-podcast")
+    log = training(train_hgnn(Workspace(tmp_path), settings(*chosen, "hgnn.epochs=1")))
+    most = available["audiobook-podcast"]
+    assert log["epochs"][0]["edges"] == {name: min(count, most) for name, count in available.items()}
+    with pytest.raises(ConfigError, match="did you mean 'podcast-podcast'"):
+        train_hgnn(Workspace(tmp_path), settings("hgnn.reference_relation=podcast-podcats"))
 
 
 def write_graph(root: Path, links: dict, features: dict) -> None:

@@ -53,13 +53,14 @@ def reference_relation(edges: Mapping[Relation, int], targets: Sequence[str]) ->
 
 
 def balanced_draw(available: Mapping[Relation, int], config: HgnnSection) -> dict[Relation, int]:
-    """Edges a balanced epoch draws per relation: as many as the smallest relation that has any, within
-    ``min_edges_per_relation`` and ``max_edges_per_relation``, never more than there are.
+    """Edges a balanced epoch draws per relation: as many as the ``reference_relation`` has (or the smallest relation
+    that has any), within ``min_edges_per_relation`` and ``max_edges_per_relation``, never more than there are.
 
     The sampler's own rule, written here too because it lives beside torch; a test holds the two together.
     """
     smallest = min((count for count in available.values() if count), default=0)
-    wanted = min(max(smallest, config.min_edges_per_relation), config.max_edges_per_relation)
+    named = (count for relation, count in available.items() if relation.name == config.reference_relation)
+    wanted = min(max(next(named, smallest), config.min_edges_per_relation), config.max_edges_per_relation)
     return {relation: min(count, wanted) for relation, count in available.items()}
 
 

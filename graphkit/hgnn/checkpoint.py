@@ -16,10 +16,18 @@ from graphkit.progress import say
 _INDEX: Final = "checkpoint.json"
 
 
-def save_checkpoint(folder: Path, epoch: int, tensors: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write the state after ``epoch``; the rename of the small JSON file is what makes it the checkpoint."""
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is a checkpoint, whole or damaged."""
+    return (folder / _INDEX).exists()
+
+
+def save_checkpoint(
+    folder: Path, epoch: int, tensors: dict[str, Tensor], about: dict[str, Any], batches: int = 0
+) -> None:
+    """Write the state after ``epoch`` and ``batches`` of the next one; the rename of the small JSON file is what
+    makes it the checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"epoch-{epoch}.safetensors"
+    name = f"epoch-{epoch}" + (f"-batch-{batches}" if batches else "") + ".safetensors"
     save_file(tensors, folder / name)
     _sync(folder / name)
     index = {"file": name, "sha256": sha256_file(folder / name), "about": about}
@@ -33,11 +41,10 @@ def save_checkpoint(folder: Path, epoch: int, tensors: dict[str, Tensor], about:
 
 def load_checkpoint(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """The tensors and facts of the last whole checkpoint; None, said aloud, where there is a damaged one."""
-    path = folder / _INDEX
-    if not path.exists():
+    if not has_checkpoint(folder):
         return None
     try:
-        index = json.loads(path.read_text(encoding="utf-8"))
+        index = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
         tensors = folder / index["file"]
         if sha256_file(tensors) == index["sha256"]:
             return load_file(tensors), index["about"]

@@ -14,8 +14,11 @@ class DeviceError(InputError):
     """The device asked for is not there."""
 
 
-def choose_device(setting: str) -> torch.device:
-    """``auto`` takes the GPU where there is one; raises DeviceError for ``cuda`` without one."""
+def choose_device(setting: str, local_rank: int | None = None) -> torch.device:
+    """``auto`` takes the GPU where there is one, of several processes each its own (``local_rank``).
+
+    Raises DeviceError for ``cuda`` without one, and where there are fewer than processes.
+    """
     available = torch.cuda.is_available()
     if setting == "cuda" and not available:
         build = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
@@ -26,16 +29,38 @@ def choose_device(setting: str) -> torch.device:
             found=build,
             fix="train with `--device cpu` (or auto), or install a CUDA build of torch on a machine with a GPU",
         )
-    return torch.device("cuda" if setting != "cpu" and available else "cpu")
+    if setting == "cpu" or not available:
+        return torch.device("cpu")
+    if local_rank is None:
+        return torch.device("cuda")
+    if local_rank >= (count := torch.cuda.device_count()):
+        raise DeviceError(
+            "more training processes than GPUs",
+            where="hgnn.device",
+            expected=f"at most {count} on this machine",
+            fix=f"start `torch.distributed.run` with --nproc-per-node {count}, or train with `--device cpu`",
+        )
+    return torch.device("cuda", local_rank)
 
 
-def prepare(device: torch.device, threads: int) -> None:
-    """Let torch use ``threads`` CPU threads (0: every core this process may run on), repeatably.
+def choose_precision(setting: str, device: torch.device) -> torch.dtype:
+    """``auto``: bfloat16 on a GPU that computes in it, else float32."""
+    if setting == "auto":
+        has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        setting = "bfloat16" if has_it else "float32"
+    return torch.bfloat16 if setting == "bfloat16" else torch.float32
+
+
+def prepare(device: torch.device, threads: int, processes: int = 1) -> None:
+    """Let torch use ``threads`` CPU threads, repeatably; 0: every core this process may run on, shared fairly
+    with the other training ``processes`` of this machine.
 
     Without the deterministic mode, the backward pass of indexing adds up in whatever order threads arrive.
     A GPU has no deterministic kernel for every operation; there torch warns and goes on.
     """
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+    torch.set_num_threads(threads or max(len(os.sched_getaffinity(0)) // processes, 1))
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
 
 

@@ -1,29 +1,37 @@
-"""The training loop: epochs, validation, early stopping."""
+"""The training loop: epochs, validation, early stopping, checkpoints."""
 
 from __future__ import annotations
 
-import math
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from graphkit.config.sections import HgnnSection
-from graphkit.errors import DataError, GraphkitError
+from graphkit.errors import DataError
+from graphkit.graph.store import Relation
 from graphkit.hgnn.device import generator
+from graphkit.hgnn.distributed import ALONE, Team
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import LinkSets, find_links, without
 from graphkit.hgnn.model import HeteroSage, ModelShape
 from graphkit.hgnn.neighbours import MaxPool
 from graphkit.hgnn.objective import Objective
-from graphkit.hgnn.sampler import batches, draw_counts, draw_epoch
+from graphkit.hgnn.sampler import batches, coverage, draw_counts, draw_epoch, num_batches
+from graphkit.hgnn.schedule import learning_rate
 from graphkit.hgnn.state import TrainingState
+from graphkit.hgnn.step import Step, make_optimiser
 from graphkit.hgnn.validation import hold_out, link_mrr
 from graphkit.progress import track
+
+#: An epoch that takes longer is kept in between, so that a kill costs no more than this.
+CHECKPOINT_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -35,21 +43,26 @@ class Fit:
     seed: int
     max_pool: MaxPool
     checkpoint_dir: Path
+    team: Team = ALONE
 
     def run(self) -> TrainingState:
         """Train until ``epochs``, or until ``patience`` epochs brought nothing better; the best model is loaded.
 
         Continues after the last whole checkpoint, to the same result as an unbroken run. Raises DataError
-        for a graph without edges and GraphkitError for a loss that is no number.
+        for a graph without edges, ConfigError for a reference relation that is not there and GraphkitError for
+        a loss or a gradient that is no number, and where another process of the team fails.
         """
         links, held, train_graph = self._split()
-        objective = Objective(train_graph, self.max_pool, self.config)
+        plan = Plan.of(links, self.config)
         state = self._start()
+        self.team.agree("graph and weights", _fingerprint(state, plan))
+        objective = Objective(train_graph, self.max_pool, self.config)
+        step = Step(objective, state.model, state.optimiser, self.checkpoint_dir, self.team)
         for epoch in self._epochs(state):
-            loss, drawn = self._epoch(epoch, objective, links, state)
-            mrr = link_mrr(embed_graph(state.model, train_graph, self.max_pool), train_graph, held)
-            state.add(_record(epoch, loss, mrr, drawn))
-            state.save(self.checkpoint_dir)
+            self._epoch(epoch, plan, step, state)
+            mrr = self.team.share(partial(self._validate, state.model, train_graph, held))
+            state.add(_record(epoch, plan, state, mrr))
+            self._save(state)
         state.model.load_state_dict(state.best)
         return state
 
@@ -79,7 +92,7 @@ class Fit:
         )
         # Drawn on the CPU, so that a run on a GPU starts from the same weights.
         model = HeteroSage(shape, generator(torch.device("cpu"), self.seed, "weights")).to(self.graph.device)
-        state = TrainingState(model, torch.optim.Adam(model.parameters(), lr=self.config.learning_rate))
+        state = TrainingState(model, make_optimiser(model, self.config))
         state.load(self.checkpoint_dir)
         return state
 
@@ -92,37 +105,68 @@ class Fit:
 
         return track(due(), "training the HGNN", self.config.epochs - len(state.epochs))
 
-    def _epoch(
-        self, epoch: int, objective: Objective, links: LinkSets, state: TrainingState
-    ) -> tuple[float, dict[str, int]]:
-        """The mean loss over the epoch's links, and how many there were per relation."""
-        started = time.perf_counter()
-        draw = generator(self.graph.device, self.seed, "epoch", epoch)
-        available = {relation: len(of_it) for relation, of_it in links.items()}
-        drawn = draw_epoch(links, draw_counts(available, self.config), draw)
-        total, count = 0.0, 0
-        for number, batch in enumerate(batches(drawn, available, self.config.batch_size), start=1):
-            state.optimiser.zero_grad()
-            loss = objective.loss(state.model, batch, draw)
-            if not math.isfinite(value := loss.item()):
-                raise self._not_finite(epoch, number, value)
-            loss.backward()  # type: ignore[no-untyped-call]
-            state.optimiser.step()
-            size = sum(map(len, batch.values()))
-            total, count = total + value * size, count + size
-        state.links += count
+    def _epoch(self, epoch: int, plan: Plan, step: Step, state: TrainingState) -> None:
+        """Train on the epoch's links, but for the batches that are done already."""
+        started, done = time.perf_counter(), state.running
+        drawn = draw_epoch(plan.links, plan.counts, self.seed, epoch)
+        cut = batches(drawn, plan.available, self.config.batch_size)
+        for batch in itertools.islice(cut, done.batches, None):
+            number = done.batches + 1
+            draw = generator(self.graph.device, self.seed, "batch", epoch, number)
+            loss, norm = step.take(batch, draw, plan.learning_rate(epoch, number), epoch, number)
+            done.add(size := sum(map(len, batch.values())), loss, norm)
+            state.links += size
+            if time.perf_counter() - state.saved_at > CHECKPOINT_SECONDS:
+                self._save(state)
         state.seconds += time.perf_counter() - started
-        return total / count, {relation.name: len(of_it) for relation, of_it in drawn.items()}
 
-    def _not_finite(self, epoch: int, batch: int, value: float) -> GraphkitError:
-        return GraphkitError(
-            f"the training loss became {value} in epoch {epoch}, batch {batch}",
-            found=f"the state after epoch {epoch - 1} is kept in {self.checkpoint_dir}",
-            fix="lower hgnn.learning_rate, or look for extreme values in the graph's text vectors",
-        )
+    def _validate(self, model: HeteroSage, graph: GraphTensors, held: LinkSets) -> dict[str, float]:
+        return link_mrr(embed_graph(model, graph, self.max_pool), graph, held)
+
+    def _save(self, state: TrainingState) -> None:
+        if self.team.leads:
+            state.save(self.checkpoint_dir)
 
 
-def _record(epoch: int, loss: float, mrr: dict[str, float], drawn: dict[str, int]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plan:
+    """What every epoch of a run trains on."""
+
+    config: HgnnSection
+    links: LinkSets
+    available: dict[Relation, int]
+    counts: dict[Relation, int]  # drawn an epoch
+    batches: int  # an epoch
+
+    @classmethod
+    def of(cls, links: LinkSets, config: HgnnSection) -> Plan:
+        available = {relation: len(of_it) for relation, of_it in links.items()}
+        counts = draw_counts(available, config)
+        return cls(config, links, available, counts, num_batches(counts, available, config.batch_size))
+
+    def learning_rate(self, epoch: int, batch: int) -> float:
+        """The rate for ``batch`` of ``epoch``, both counted from 1."""
+        return learning_rate(self.config, (epoch - 1) * self.batches + batch, self.config.epochs * self.batches)
+
+
+def _record(epoch: int, plan: Plan, state: TrainingState, mrr: dict[str, float]) -> dict[str, Any]:
     # Every relation counts the same, or the dense ones would decide (the reason for balanced draws).
     mean = sum(mrr.values()) / len(mrr) if mrr else None
-    return {"epoch": epoch, "loss": loss, "val_mrr": mean, "val_mrr_by_relation": mrr, "edges": drawn}
+    seen = coverage(plan.counts, plan.available, epoch)
+    return {
+        "epoch": epoch,
+        "loss": state.running.loss / state.running.links,
+        "val_mrr": mean,
+        "val_mrr_by_relation": mrr,
+        "edges": {relation.name: count for relation, count in plan.counts.items()},
+        "coverage": {relation.name: share for relation, share in seen.items()},
+        "learning_rate": plan.learning_rate(epoch, plan.batches),  # of the last step
+        "grad_norm": state.running.grad_norm,
+    }
+
+
+def _fingerprint(state: TrainingState, plan: Plan) -> bytes:
+    """What processes that train together must have in common before they start."""
+    weights = [tensor.detach().cpu().numpy().tobytes() for tensor in state.model.state_dict().values()]
+    about = f"{plan.available} {plan.counts} {state.epochs} {state.running}"
+    return b"".join([*weights, about.encode()])

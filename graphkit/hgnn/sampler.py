@@ -9,7 +9,9 @@ from typing import Final
 import torch
 
 from graphkit.config.sections import HgnnSection
+from graphkit.errors import ConfigError, did_you_mean
 from graphkit.graph.store import Relation
+from graphkit.hgnn.device import generator
 from graphkit.hgnn.links import LinkSets
 
 #: No batch takes more than this share of a relation's links: they are hidden from message passing while they
@@ -20,27 +22,56 @@ MAX_HIDDEN_SHARE: Final = 0.1
 def draw_counts(available: dict[Relation, int], config: HgnnSection) -> dict[Relation, int]:
     """How many links an epoch draws per relation, of how many there are.
 
-    Balanced: as many of each as the smallest relation that has any, but at least ``min_edges_per_relation``
-    and at most ``max_edges_per_relation``. Unbalanced: all, or, where the largest relation exceeds the cap,
-    the share of each that brings it down to the cap. Never more than there are.
+    Balanced: as many of each as ``reference_relation`` has, or else the smallest relation that has any, but at
+    least ``min_edges_per_relation`` and at most ``max_edges_per_relation``. Unbalanced: all, or, where the
+    largest relation exceeds the cap, the share of each that brings it down to the cap. Never more than there are.
+    Raises ConfigError for a reference relation that is not there or has no link.
     """
     present = {relation: count for relation, count in available.items() if count}
     if not present:
         return {}
     if config.sampler == "balanced":
-        wanted = min(max(min(present.values()), config.min_edges_per_relation), config.max_edges_per_relation)
+        standard = _of_reference(present, config.reference_relation)
+        wanted = min(max(standard, config.min_edges_per_relation), config.max_edges_per_relation)
         return {relation: min(count, wanted) for relation, count in present.items()}
     share = min(1.0, config.max_edges_per_relation / max(present.values()))
     return {relation: max(1, round(count * share)) for relation, count in present.items()}
 
 
-def draw_epoch(links: LinkSets, counts: dict[Relation, int], generator: torch.Generator) -> LinkSets:
-    """A uniform draw without replacement of ``counts`` links per relation, in random order."""
-    drawn = {}
-    for relation, count in counts.items():
-        order = torch.randperm(len(links[relation]), generator=generator, device=generator.device)
-        drawn[relation] = links[relation].take(order[:count])
-    return drawn
+def _of_reference(present: dict[Relation, int], reference: str | None) -> int:
+    if reference is None:
+        return min(present.values())
+    by_name = {relation.name: count for relation, count in present.items()}
+    if reference not in by_name:
+        raise ConfigError(
+            f"no relation {reference!r} to train on",
+            where="hgnn.reference_relation",
+            expected="a relation of the graph that has edges",
+            fix=did_you_mean(reference, by_name),
+        )
+    return by_name[reference]
+
+
+def draw_epoch(links: LinkSets, counts: dict[Relation, int], seed: int, epoch: int) -> LinkSets:
+    """``counts`` links per relation for ``epoch`` (1 is the first), none twice, in random order.
+
+    Epochs go round a random permutation of a relation's links, and round another one once it is through: of n links,
+    every one is drawn within ceil(n / count) epochs. Depends on the seed, the relation and the epoch alone.
+    """
+    return {r: links[r].take(_positions(links, r, count, seed, epoch)) for r, count in counts.items()}
+
+
+def _positions(links: LinkSets, relation: Relation, count: int, seed: int, epoch: int) -> torch.Tensor:
+    available, device = len(links[relation]), links[relation].src.device
+    lap, turn = divmod(epoch - 1, math.ceil(available / count))
+    draw = generator(device, seed, "links", *relation, lap)
+    order = torch.randperm(available, generator=draw, device=device)
+    return order.roll(-turn * count)[:count]  # the last turn of a lap is filled up from the lap's first links
+
+
+def coverage(counts: dict[Relation, int], available: dict[Relation, int], epochs: int) -> dict[Relation, float]:
+    """The share of a relation's links that the first ``epochs`` epochs drew at least once."""
+    return {relation: min(1.0, epochs * count / available[relation]) for relation, count in counts.items()}
 
 
 def batches(drawn: LinkSets, available: dict[Relation, int], batch_size: int) -> Iterator[LinkSets]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,33 @@ Tensors = dict[str, Tensor]
 
 
 @dataclass
+class Running:
+    """What the epoch under way has come to."""
+
+    batches: int = 0
+    links: int = 0
+    loss: float = 0.0  # summed over the links
+    grad_norm: float = 0.0  # the largest before clipping
+
+    def add(self, links: int, loss: float, grad_norm: float) -> None:
+        """Count a batch of ``links`` with its mean loss."""
+        self.batches, self.links = self.batches + 1, self.links + links
+        self.loss, self.grad_norm = self.loss + loss * links, max(self.grad_norm, grad_norm)
+
+
+@dataclass
 class TrainingState:
-    """Everything an epoch changes. Generators are not part of it: each epoch makes its own from the seed."""
+    """Everything a step changes. Generators are not part of it: each step makes its own from the seed."""
 
     model: HeteroSage
-    optimiser: torch.optim.Adam
+    optimiser: torch.optim.Optimizer
     epochs: list[dict[str, Any]] = field(default_factory=list)  # one record an epoch
+    running: Running = field(default_factory=Running)
     best_epoch: int = 0
     best: Tensors = field(default_factory=dict)  # the model's weights after best_epoch
     links: int = 0  # trained on in this process
     seconds: float = 0.0  # spent training on them
+    saved_at: float = field(default_factory=time.perf_counter)
 
     @property
     def best_record(self) -> dict[str, Any]:
@@ -34,16 +52,19 @@ class TrainingState:
     def add(self, record: dict[str, Any]) -> None:
         """Append an epoch's record; the model is kept if it is the best so far."""
         self.epochs.append(record)
+        self.running = Running()
         if self.best_epoch == 0 or _score(record) > _score(self.best_record):
             self.best_epoch = len(self.epochs)
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
     def save(self, folder: Path) -> None:
-        """Write a checkpoint of the last epoch."""
+        """Write a checkpoint."""
         tensors = _prefixed("model", self.model.state_dict()) | _prefixed("best", self.best)
         for i, moments in self.optimiser.state_dict()["state"].items():
             tensors |= _prefixed(f"adam/{i}", moments)
-        save_checkpoint(folder, len(self.epochs), tensors, {"epochs": self.epochs, "best_epoch": self.best_epoch})
+        about = {"epochs": self.epochs, "best_epoch": self.best_epoch, "running": asdict(self.running)}
+        save_checkpoint(folder, len(self.epochs), tensors, about, self.running.batches)
+        self.saved_at = time.perf_counter()
 
     def load(self, folder: Path) -> None:
         """Take over the last whole checkpoint, if there is one."""
@@ -52,6 +73,7 @@ class TrainingState:
             return
         tensors, about = found
         self.epochs, self.best_epoch, self.best = about["epochs"], about["best_epoch"], _under("best", tensors)
+        self.running = Running(**about["running"])
         self.model.load_state_dict(_under("model", tensors))
         adam = self.optimiser.state_dict()
         adam["state"] = {i: _under(f"adam/{i}", tensors) for i in range(len(list(self.model.parameters())))}

@@ -10,7 +10,7 @@ import torch
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
-from graphkit.hgnn.device import choose_device, prepare
+from graphkit.hgnn.device import choose_device, choose_precision, prepare
 from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
@@ -40,7 +40,8 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
     back_end, why = choose_neighbours(config.hgnn.neighbours, device)
     with workspace.begin(spec) as work:
         prepare(device, config.run.threads)
-        say(f"training the HGNN on {device}, neighbours by {back_end} ({why})")
+        precision = str(choose_precision(config.hgnn.precision, device)).removeprefix("torch.")
+        say(f"training the HGNN on {device} in {precision}, neighbours by {back_end} ({why})")
         max_pool = load_max_pool(back_end)
         graph = to_tensors(read_graph(graph_batch, FIT), device)
         state = Fit(graph, config.hgnn, config.run.seed, max_pool, work.checkpoint_dir).run()
@@ -49,7 +50,7 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
         _write_training(work, state)
         work.space_id = f"hgnn-{sha256_file(work.path(MODEL_FILE))[:12]}"
         work.device, work.data_window = str(device), graph_batch.manifest.data_window
-        work.metrics |= {"neighbours": back_end, "neighbours_why": why}
+        work.metrics |= {"neighbours": back_end, "neighbours_why": why, "precision": precision}
         return work.commit()
 
 
@@ -73,6 +74,7 @@ def _write_training(work: StageWork, state: TrainingState) -> None:
         "val_mrr_by_relation": state.best_record["val_mrr_by_relation"],
         "best_epoch": state.best_epoch,
         "epochs": len(state.epochs),
+        "coverage": state.epochs[-1]["coverage"],
     }
     if state.seconds:  # nothing was trained here if the checkpoint already held the last epoch
         work.metrics["edges_per_second"] = round(state.links / state.seconds)
