@@ -6,8 +6,8 @@ The workspace has a current graph. Two cores; one contestant at a time, each in 
 same held-out links, training graph, validation (exact embeddings, every relation counting the same) and stopping
 rule: the budget of seconds of training, or as many pairs without a better MRR as graphkit's patience comes to.
 Validation is not counted for any. A peer first chooses among its settings (loss and learning rate, then batch size)
-by the best MRR of short runs on another seed. The goal is 0.98 of the best MRR that a peer reached; graphkit is looked
-at after whole epochs alone.
+by the best MRR of short runs on another seed. The goal is 0.98 of the best MRR that a peer reached; graphkit is
+looked at after whole epochs alone.
 """
 
 from __future__ import annotations
