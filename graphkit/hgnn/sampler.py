@@ -66,7 +66,8 @@ def _positions(links: LinkSets, relation: Relation, count: int, seed: int, epoch
     lap, turn = divmod(epoch - 1, math.ceil(available / count))
     draw = generator(device, seed, "links", *relation, lap)
     order = torch.randperm(available, generator=draw, device=device)
-    return order.roll(-turn * count)[:count]  # the last turn of a lap is filled up from the lap's first links
+    place = torch.arange(turn * count, (turn + 1) * count, device=device)
+    return order[place % available]  # the last turn of a lap is filled up from the lap's first links
 
 
 def coverage(counts: dict[Relation, int], available: dict[Relation, int], epochs: int) -> dict[Relation, float]:
