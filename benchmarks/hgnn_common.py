@@ -1,6 +1,6 @@
 """What the HGNN benchmarks share: the graph and its held-out links, trainings under watch, and what is read off them.
 
-Seconds of training leave validation and checkpoints out, for every contestant alike. A pair is an anchor with its
+Seconds of training leave validation out, for every contestant alike. A pair is an anchor with its
 positive: graphkit trains a link from both ends, which makes two pairs of it.
 """
 
@@ -28,7 +28,7 @@ from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import GraphTensors, to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import Links, LinkSets, find_links, without
-from graphkit.hgnn.neighbours import choose_neighbours, load_max_pool
+from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
 from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.validation import hold_out, link_mrr
 
@@ -111,7 +111,7 @@ def current_graph(workspace: Path, device: str = "cpu") -> GraphTensors:
 def back_end(settings: HgnnSection, device: str = "cpu") -> Any:
     """The pooling function that ``train-hgnn`` would take, and its threads and repeatable kernels."""
     prepare(choose_device(device), 0)
-    return load_max_pool(choose_neighbours(settings.neighbours, device).name)
+    return load_pooling(choose_neighbours(settings.neighbours, device).name)
 
 
 # --- training under watch ------------------------------------------------------------------------------------
@@ -155,18 +155,18 @@ def fit(
 
 @contextmanager
 def _after_each_epoch(look: Callable[[TrainingState], None]) -> Iterator[None]:
-    """``Fit`` saves its state after every epoch; ``look`` sees what it saves."""
-    save = TrainingState.save
+    """``Fit`` adds every epoch's record to its state; ``look`` sees the state then."""
+    add = TrainingState.add
 
-    def save_and_look(state: TrainingState, *args: Any, **named: Any) -> None:
-        save(state, *args, **named)
+    def add_and_look(state: TrainingState, *args: Any, **named: Any) -> None:
+        add(state, *args, **named)
         look(state)
 
-    TrainingState.save = save_and_look
+    TrainingState.add = add_and_look
     try:
         yield
     finally:
-        TrainingState.save = save
+        TrainingState.add = add
 
 
 def warm_up(graph: GraphTensors, settings: HgnnSection, pooling: Any) -> None:
@@ -222,12 +222,13 @@ def link_hits(
 
     The anchor and what an edge in ``graph`` joins to it are not ranked; of equal scores a link gets the middle rank.
     """
-    z, known = embeddings[relation.src].cpu().numpy(), _joined(graph, relation.src)
+    z, known = embeddings[relation.src].cpu().numpy(), joined(graph, relation.src)
     src, dst = links.src.cpu().numpy(), links.dst.cpu().numpy()
-    return (_hits(z, known, src, dst, length) + _hits(z, known, dst, src, length)) / 2
+    hits = [link_ranks(z, known, *pair) <= length for pair in ((src, dst), (dst, src))]
+    return np.mean(hits, axis=0)
 
 
-def _joined(graph: GraphTensors, node_type: str) -> Any:
+def joined(graph: GraphTensors, node_type: str) -> Any:
     """Which nodes of a type an edge of any kind, either way, joins: sparse, symmetric, with the diagonal."""
     num_nodes = graph.num_nodes[node_type]
     found = sparse.eye_array(num_nodes, format="csr", dtype=np.float32)
@@ -238,16 +239,16 @@ def _joined(graph: GraphTensors, node_type: str) -> Any:
     return sparse.csr_array(found + found.T)
 
 
-def _hits(z: np.ndarray, known: Any, anchors: np.ndarray, targets: np.ndarray, length: int) -> np.ndarray:
-    parts = []
+def link_ranks(z: np.ndarray, known: Any, anchors: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The rank of each of ``targets`` [n] for its anchor among all nodes but the ``known`` ones: float64 [n]."""
+    parts = [np.zeros(0)]
     for start in range(0, len(anchors), _ANCHORS_AT_ONCE):
         anchor, target = (ends[start : start + _ANCHORS_AT_ONCE] for ends in (anchors, targets))
         scores = z[anchor] @ z.T  # [n, num_nodes]
         true = np.take_along_axis(scores, target[:, None], axis=1)
         scores[known[anchor].nonzero()] = -np.inf
-        rank = 1 + (scores > true).sum(axis=1) + ((scores == true).sum(axis=1) - 1) / 2
-        parts.append(rank <= length)
-    return np.concatenate([np.zeros(0), *parts])
+        parts.append(1 + (scores > true).sum(axis=1) + ((scores == true).sum(axis=1) - 1) / 2)
+    return np.concatenate(parts)
 
 
 def drawn_means(sums: np.ndarray, counts: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
@@ -257,7 +258,9 @@ def drawn_means(sums: np.ndarray, counts: np.ndarray | None = None, seed: int = 
 
 
 def ends(draws: np.ndarray) -> str:
-    """The 95 % interval of one figure's bootstrap ``draws``, to be read."""
+    """The 95 % interval of one figure's bootstrap ``draws``, to be read; none where a draw is no number."""
+    if not np.isfinite(draws).all():
+        return "no interval"
     low, high = interval(draws[:, None])
     return f"{low[0]:.4f} to {high[0]:.4f}"
 

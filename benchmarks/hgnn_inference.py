@@ -129,7 +129,7 @@ def read(folder: Path) -> Any:
     relations = {}
     for src, dst in product(SHARES, SHARES):
         indptr, indices = (np.load(folder / f"{src}.{dst}.{name}.npy") for name in ("indptr", "indices"))
-        relations[Relation(src, CO_LISTENING, dst)] = Csc(indptr, indices, np.zeros(0, np.float32))
+        relations[Relation(src, CO_LISTENING, dst)] = Csc(indptr, indices, np.ones(len(indices), np.float32))
     graph = CoListeningGraph({t: len(rows) for t, rows in features.items()}, relations, features)
     return to_tensors(graph, torch.device("cpu"))
 
@@ -143,18 +143,12 @@ def contend(name: str, folder: Path) -> dict[str, Any]:
     from hgnn_common import back_end
 
     from graphkit.config import load_config
-    from graphkit.hgnn.model import HeteroSage, ModelShape
+    from graphkit.hgnn.fit import model_shape
+    from graphkit.hgnn.model import HeteroSage
 
     settings = load_config("default").hgnn
     pooling, graph = back_end(settings), read(folder)
-    hidden = (settings.hidden_dim,) * (len(settings.fan_outs) - 1)
-    shape = ModelShape(
-        types=graph.types,
-        relations=tuple(graph.relations),
-        dims=(FEATURE_DIM, *hidden, settings.out_dim),
-        final_activation=settings.final_activation,
-    )
-    model = HeteroSage(shape, torch.Generator().manual_seed(SEED))
+    model = HeteroSage(model_shape(graph, settings), torch.Generator().manual_seed(SEED))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     started = time.perf_counter()
     found = CONTENDERS[name](model, graph, pooling)
@@ -170,21 +164,23 @@ def by_graphkit(model: Any, graph: Any, pooling: Any) -> Any:
     return embed_graph(model, graph, pooling)
 
 
-def by_one_pass(model: Any, graph: Any, _pooling: Any) -> Any:
-    """All nodes at once: a message per edge, reduced by ``scatter_reduce``."""
-    import torch
+def by_one_pass(model: Any, graph: Any, pooling: Any) -> Any:
+    """All nodes at once: a message per edge, reduced by torch's own scatter."""
+    from graphkit.hgnn.infer import embed_graph
 
-    with torch.no_grad():
-        h = graph.features
-        for number, layer in enumerate(model.layers):
-            out = {t: layer.transform(t, rows) for t, rows in h.items()}
-            for relation, edges in graph.relations.items():
-                messages = layer.message(relation, h[relation.src])[edges.indices.long()]  # [num_edges, dim]
-                to = edges.destinations()[:, None].expand_as(messages)
-                pooled = torch.zeros_like(out[relation.dst]).scatter_reduce(0, to, messages, "amax")
-                out[relation.dst] = out[relation.dst] + pooled
-            h = {t: model.activate(number, rows) for t, rows in out.items()}
-    return h
+    plain = pooling._replace(maximum=plain_maximum, weighted_sum=plain_sum)
+    return embed_graph(model, graph, plain, block_nodes=sum(graph.num_nodes.values()))
+
+
+def plain_maximum(messages: Any, edges: Any) -> Any:
+    gathered = messages[edges.indices.long()]  # [num_edges, dim]
+    to = edges.destinations()[:, None].expand_as(gathered)
+    return messages.new_zeros(edges.num_dst, messages.shape[1]).scatter_reduce(0, to, gathered, "amax")
+
+
+def plain_sum(messages: Any, edges: Any, weight: Any) -> Any:
+    gathered = messages[edges.indices.long()] * weight[:, None]  # [num_edges, dim]
+    return messages.new_zeros(edges.num_dst, messages.shape[1]).index_add(0, edges.destinations(), gathered)
 
 
 CONTENDERS = {"graphkit": by_graphkit, "one pass in torch": by_one_pass}
