@@ -17,7 +17,7 @@ from graphkit.graph.store import CO_LISTENING, SERVE, CoListeningGraph, Relation
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model_file import load_model
-from graphkit.hgnn.neighbours import load_max_pool
+from graphkit.hgnn.neighbours import load_pooling
 from graphkit.vectors import load_vectors
 from tests.hgnn_graphs import csc
 
@@ -82,7 +82,7 @@ def numbers(root: Path) -> dict[tuple[str, str], int]:
 def embedded(root: Path, graph: CoListeningGraph) -> dict[str, np.ndarray]:
     """Every node of a graph by the current model, over the whole graph."""
     model = load_model(Workspace(root).current("hgnn").path("model.safetensors"))
-    z = embed_graph(model, to_tensors(graph, torch.device("cpu")), load_max_pool("torch"))
+    z = embed_graph(model, to_tensors(graph, torch.device("cpu")), load_pooling("torch"))
     return {t: rows.numpy() for t, rows in z.items()}
 
 

@@ -15,17 +15,17 @@ from graphkit.hgnn.blocks import sample_blocks
 from graphkit.hgnn.device import DeviceError, choose_device
 from graphkit.hgnn.graph_tensors import InEdges
 from graphkit.hgnn.infer import embed_graph
-from graphkit.hgnn.neighbours import MaxPool, choose_neighbours, load_max_pool
+from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from tests.hgnn_graphs import random_graph
 from tests.test_hgnn_model import new_model
 
 BACK_ENDS = ["torch", "dgl"]
 
 
-def pool_of(name: str) -> MaxPool:
+def pool_of(name: str) -> Pooling:
     if name == "dgl" and (choice := choose_neighbours("auto", "cpu")).name != "dgl":
         pytest.skip(f"no DGL here: {choice.why}")
-    return load_max_pool(name)
+    return load_pooling(name)
 
 
 def in_edges(lists: list[list[int]]) -> InEdges:
@@ -36,20 +36,20 @@ def in_edges(lists: list[list[int]]) -> InEdges:
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_maximum_per_destination_zeros_without_neighbours(name: str) -> None:
     messages = torch.tensor([[1.0, 5.0], [4.0, 2.0], [3.0, 3.0]])
-    pooled = pool_of(name)(messages, in_edges([[0, 1], [], [2], []]))
+    pooled = pool_of(name).maximum(messages, in_edges([[0, 1], [], [2], []]))
     assert pooled.tolist() == [[4.0, 5.0], [0.0, 0.0], [3.0, 3.0], [0.0, 0.0]]
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 @pytest.mark.parametrize("lists", [[], [[], []]])
 def test_no_edges_and_no_destinations(name: str, lists: list[list[int]]) -> None:
-    assert pool_of(name)(torch.ones(2, 3), in_edges(lists)).tolist() == [[0.0] * 3] * len(lists)
+    assert pool_of(name).maximum(torch.ones(2, 3), in_edges(lists)).tolist() == [[0.0] * 3] * len(lists)
 
 
 @pytest.mark.parametrize("name", BACK_ENDS)
 def test_the_gradient_goes_to_the_largest_message(name: str) -> None:
     messages = torch.tensor([[1.0, 5.0], [4.0, 2.0], [9.0, 9.0]], requires_grad=True)
-    pooled = pool_of(name)(messages, in_edges([[0, 1], [], [1]]))
+    pooled = pool_of(name).maximum(messages, in_edges([[0, 1], [], [1]]))
     (pooled * torch.tensor([[1.0, 10.0], [7.0, 7.0], [100.0, 1000.0]])).sum().backward()
     assert messages.grad is not None
     assert messages.grad.tolist() == [[0.0, 10.0], [101.0, 1000.0], [0.0, 0.0]]
@@ -59,7 +59,9 @@ def test_the_gradient_goes_to_the_largest_message(name: str) -> None:
 @given(st.lists(st.lists(st.integers(0, 5), max_size=4), max_size=6), st.integers(0, 2**16))
 def test_back_ends_agree(lists: list[list[int]], seed: int) -> None:
     messages = torch.rand(6, 3, generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(pool_of("torch")(messages, in_edges(lists)), pool_of("dgl")(messages, in_edges(lists)))
+    assert torch.equal(
+        pool_of("torch").maximum(messages, in_edges(lists)), pool_of("dgl").maximum(messages, in_edges(lists))
+    )
 
 
 def test_parity_of_the_model_forwards_and_backwards() -> None:

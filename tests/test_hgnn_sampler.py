@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from graphkit.config.sections import HgnnSection
 from graphkit.errors import ConfigError
-from graphkit.hgnn.blocks import draw_distinct, sample_blocks, sample_in_edges
+from graphkit.hgnn.blocks import sample_blocks, sample_in_edges
+from graphkit.hgnn.draws import draw_distinct
 from graphkit.hgnn.graph_tensors import GraphTensors, InEdges
 from graphkit.hgnn.links import Links, find_links
 from graphkit.hgnn.negatives import Rejection, draw_pools, type_groups
@@ -153,7 +154,7 @@ def test_sampled_in_edges_are_real_distinct_and_at_most_the_fan_out(degrees, fan
     indptr = torch.tensor([0, *np.cumsum(degrees)])
     edges = InEdges(indptr, torch.arange(100, 100 + sum(degrees), dtype=torch.int32))
     dst = torch.randperm(len(degrees), generator=seeded(seed))
-    sampled = sample_in_edges(edges, dst, fan_out, seeded(seed))
+    sampled = sample_in_edges(edges, dst, fan_out, seed)
     for row, node in enumerate(dst.tolist()):
         got = sampled.indices[sampled.indptr[row] : sampled.indptr[row + 1]].tolist()
         assert set(got) <= set(edges.indices[indptr[node] : indptr[node + 1]].tolist())
@@ -162,7 +163,7 @@ def test_sampled_in_edges_are_real_distinct_and_at_most_the_fan_out(degrees, fan
 
 def test_every_subset_is_equally_likely() -> None:
     """3 of 5: each of the 10 subsets has a tenth of 20,000 draws, within five standard deviations (212)."""
-    drawn = draw_distinct(torch.full((20_000,), 5), 3, seeded())
+    drawn = draw_distinct(torch.full((20_000,), 5), 3, torch.arange(20_000), 0)
     subsets = Counter(tuple(sorted(row)) for row in drawn.tolist())
     assert len(subsets) == 10
     assert all(abs(count - 2000) < 212 for count in subsets.values())

@@ -154,6 +154,23 @@ class HgnnSection(Section):
     shared_weights: bool = Field(
         default=False, description="one set of weights for all types and relations: a homogeneous model"
     )
+    aggregator: Literal["max", "mean", "attention"] = Field(
+        default="max", description="how a relation's messages become one: max is equation 2"
+    )
+    edge_weights: bool = Field(default=False, description="mean and attention heed the weights of edges")
+    projection: bool = Field(
+        default=False, description="a linear map of each type's text vectors before the first layer"
+    )
+    residual: bool = Field(default=False, description="a layer's input is added to its output, where both are as wide")
+    relation_weights: bool = Field(default=False, description="a learned factor per relation and layer")
+    jumping: bool = Field(default=False, description="the embedding is a linear map of all layers' vectors")
+    id_embeddings: bool = Field(default=False, description="a learned vector per node beside its text")
+    id_dropout: Share = Field(
+        default=0.2, description="share of id embeddings hidden at each step, which trains unseen items"
+    )
+    cold_share: Share = Field(
+        default=0.0, description="share of nodes that at each step have no edges and no id embedding, like new items"
+    )
     fan_outs: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         default=(40, 40), description="sampled neighbours per relation, one number a layer, that of the text first"
     )
@@ -170,6 +187,12 @@ class HgnnSection(Section):
     margin: PositiveFloat = 0.3
     temperature: PositiveFloat = Field(default=0.1, description="of the softmax loss")
     negatives: Positive = Field(default=512, description="nodes per batch that its anchors share as negatives")
+    batch_negatives: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="ends of the batch's own links among them, of each type; the softmax corrects for it"
+    )
+    hard_negatives: Annotated[int, Field(ge=0)] = Field(
+        default=0, description="neighbours of such ends among them, of each type"
+    )
     negative_types: Literal["target", "catalogue"] = Field(
         default="target", description="negatives are of the positive's type, or any node of the catalogue"
     )

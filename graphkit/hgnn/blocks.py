@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from graphkit.graph.store import Relation
+from graphkit.hgnn.draws import in_edge_positions, mix_key
 from graphkit.hgnn.graph_tensors import GraphTensors, InEdges
 
 
@@ -31,56 +32,36 @@ def sample_blocks(
     fan_outs: Sequence[int],
     generator: torch.Generator,
     excluded: Mapping[Relation, Tensor],
+    cold: Mapping[str, Tensor] | None = None,
 ) -> list[Block]:
     """Blocks that compute ``seeds`` (distinct node ids per type), the first layer's first.
 
     Layer k takes at most ``fan_outs[k]`` in-neighbours per node and relation, uniformly and without
-    replacement; edges that ``excluded`` marks (bool [num_edges] per relation) then fall out.
+    replacement; edges that ``excluded`` marks (bool [num_edges] per relation) then fall out. Nodes that
+    ``cold`` marks (bool [num_nodes] per type) get no in-edge in any layer, like an item that is new.
     """
     blocks: list[Block] = []
-    dst = dict(seeds)
-    for fan_out in reversed(fan_outs):
+    dst, key = dict(seeds), int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    for layer, fan_out in reversed(list(enumerate(fan_outs))):
         sampled = {
-            relation: sample_in_edges(edges, dst[relation.dst], fan_out, generator, excluded.get(relation))
-            for relation, edges in graph.relations.items()
+            r: sample_in_edges(edges, dst[r.dst], fan_out, mix_key(key, layer, number), excluded.get(r))
+            for number, (r, edges) in enumerate(graph.relations.items())
         }
+        if cold is not None:
+            sampled = {r: edges.without_rows(cold[r.dst][dst[r.dst]]) for r, edges in sampled.items()}
         block = _block(graph, dst, sampled)
         blocks.insert(0, block)
         dst = block.src_nodes
     return blocks
 
 
-def sample_in_edges(
-    edges: InEdges, dst: Tensor, fan_out: int, generator: torch.Generator, excluded: Tensor | None = None
-) -> InEdges:
-    """At most ``fan_out`` in-edges of each node of ``dst`` [n]; the indices stay node ids, ``indptr`` is [n + 1]."""
-    start = edges.indptr[dst]
-    degree = edges.indptr[dst + 1] - start
-    offset = torch.arange(fan_out, device=dst.device).repeat(len(dst), 1)  # [n, fan_out]
-    valid = offset < degree[:, None]
-    crowded = torch.nonzero(degree > fan_out).flatten()
-    offset[crowded] = draw_distinct(degree[crowded], fan_out, generator)
-    position = start[:, None] + offset
-    if excluded is not None and len(excluded):
-        valid &= ~excluded[position.clamp_max(len(excluded) - 1)]
-    indptr = torch.zeros(len(dst) + 1, dtype=torch.int32, device=dst.device)
-    indptr[1:] = valid.sum(dim=1).cumsum(0)
-    return InEdges(indptr, edges.indices[position[valid]])
+def sample_in_edges(edges: InEdges, dst: Tensor, fan_out: int, key: int, excluded: Tensor | None = None) -> InEdges:
+    """At most ``fan_out`` in-edges of each node of ``dst`` [n]; the indices stay node ids, ``indptr`` is [n + 1].
 
-
-def draw_distinct(population: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """``count`` distinct numbers below each of ``population`` [n] (all at least ``count``): int64 [n, count].
-
-    Floyd's algorithm, one column at a time for all rows: every subset is equally likely.
+    Which ones depends on ``key`` and the node alone.
     """
-    chosen = torch.empty(count, len(population), dtype=torch.int64, device=population.device)
-    uniform = torch.rand(count, len(population), generator=generator, device=population.device, dtype=torch.float64)
-    for i in range(count):
-        last = population - count + i
-        drawn = (uniform[i] * (last + 1)).long()
-        taken = (chosen[:i] == drawn).any(dim=0)
-        chosen[i] = torch.where(taken, last, drawn)
-    return chosen.t()
+    ends, positions = in_edge_positions(edges.indptr, dst, fan_out, key, excluded)
+    return edges.at(ends.int(), positions)
 
 
 def _block(graph: GraphTensors, dst: Mapping[str, Tensor], sampled: Mapping[Relation, InEdges]) -> Block:
@@ -94,7 +75,7 @@ def _block(graph: GraphTensors, dst: Mapping[str, Tensor], sampled: Mapping[Rela
         touched[dst[node_type]] = False
         src_nodes[node_type] = torch.cat([dst[node_type], torch.nonzero(touched).flatten()])
         place[node_type] = places(src_nodes[node_type], num_nodes)
-    relations = {r: InEdges(edges.indptr, place[r.src][edges.indices.long()]) for r, edges in sampled.items()}
+    relations = {r: replace(edges, indices=place[r.src][edges.indices.long()]) for r, edges in sampled.items()}
     return Block(src_nodes, {t: len(nodes) for t, nodes in dst.items()}, relations)
 
 

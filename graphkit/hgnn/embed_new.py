@@ -14,7 +14,7 @@ from graphkit.hgnn.extend_graph import Floats, NewEdges, dependency_graph, exten
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model_file import load_model
-from graphkit.hgnn.neighbours import choose_neighbours, load_max_pool
+from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
 
 
 class NewEmbeddings(NamedTuple):
@@ -43,6 +43,6 @@ def embed_new(
     model = load_model(model_file).to(device)
     new = {t: np.arange(len(rows)) + graph.num_nodes[t] for t, rows in features.items()}
     part, _ = dependency_graph(extend_graph(graph, features, edges), new, hops=len(model.layers))
-    z = embed_graph(model, to_tensors(part, device), load_max_pool(back_end))
+    z = embed_graph(model, to_tensors(part, device), load_pooling(back_end))
     vectors = {t: z[t][len(z[t]) - len(ids) :].cpu().numpy() for t, ids in new.items()}  # the last of their type
     return NewEmbeddings(vectors, str(device), back_end)

@@ -21,7 +21,8 @@ from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import LinkSets, find_links, without
 from graphkit.hgnn.model import HeteroSage, ModelShape
-from graphkit.hgnn.neighbours import MaxPool
+from graphkit.hgnn.negatives import link_frequency
+from graphkit.hgnn.neighbours import Pooling
 from graphkit.hgnn.objective import Objective
 from graphkit.hgnn.sampler import batches, coverage, draw_counts, draw_epoch, num_batches
 from graphkit.hgnn.schedule import learning_rate
@@ -41,7 +42,7 @@ class Fit:
     graph: GraphTensors
     config: HgnnSection
     seed: int
-    max_pool: MaxPool
+    pooling: Pooling
     checkpoint_dir: Path
     team: Team = ALONE
 
@@ -56,7 +57,8 @@ class Fit:
         plan = Plan.of(links, self.config)
         state = self._start()
         self.team.agree("graph and weights", _fingerprint(state, plan))
-        objective = Objective(train_graph, self.max_pool, self.config)
+        frequency = link_frequency(train_graph.num_nodes, links, plan.counts)
+        objective = Objective(train_graph, self.pooling, self.config, frequency)
         step = Step(objective, state.model, state.optimiser, self.checkpoint_dir, self.team)
         for epoch in self._epochs(state):
             self._epoch(epoch, plan, step, state)
@@ -82,14 +84,7 @@ class Fit:
 
     def _start(self) -> TrainingState:
         """A new model, or where a checkpoint left off."""
-        hidden = (self.config.hidden_dim,) * (len(self.config.fan_outs) - 1)
-        shape = ModelShape(
-            types=self.graph.types,
-            relations=tuple(self.graph.relations),
-            dims=(self.graph.feature_dim, *hidden, self.config.out_dim),
-            final_activation=self.config.final_activation,
-            shared_weights=self.config.shared_weights,
-        )
+        shape = model_shape(self.graph, self.config)
         # Drawn on the CPU, so that a run on a GPU starts from the same weights.
         model = HeteroSage(shape, generator(torch.device("cpu"), self.seed, "weights")).to(self.graph.device)
         state = TrainingState(model, make_optimiser(model, self.config))
@@ -121,11 +116,30 @@ class Fit:
         state.seconds += time.perf_counter() - started
 
     def _validate(self, model: HeteroSage, graph: GraphTensors, held: LinkSets) -> dict[str, float]:
-        return link_mrr(embed_graph(model, graph, self.max_pool), graph, held)
+        return link_mrr(embed_graph(model, graph, self.pooling), graph, held)
 
     def _save(self, state: TrainingState) -> None:
         if self.team.leads:
             state.save(self.checkpoint_dir)
+
+
+def model_shape(graph: GraphTensors, config: HgnnSection) -> ModelShape:
+    """What the settings say of a model for ``graph``."""
+    hidden = (config.hidden_dim,) * (len(config.fan_outs) - 1)
+    return ModelShape(
+        types=graph.types,
+        relations=tuple(graph.relations),
+        dims=(graph.feature_dim, *hidden, config.out_dim),
+        final_activation=config.final_activation,
+        shared_weights=config.shared_weights,
+        aggregator=config.aggregator,
+        edge_weights=config.edge_weights,
+        projection=config.projection,
+        residual=config.residual,
+        relation_weights=config.relation_weights,
+        jumping=config.jumping,
+        num_ids=graph.num_nodes if config.id_embeddings else {},
+    )
 
 
 @dataclass(frozen=True)

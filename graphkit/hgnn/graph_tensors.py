@@ -19,6 +19,7 @@ class InEdges:
 
     indptr: Tensor  # int64 or int32 [num_dst + 1]
     indices: Tensor  # int32 [num_edges]
+    weight: Tensor | None = None  # float32 [num_edges]
 
     @property
     def num_dst(self) -> int:
@@ -37,10 +38,28 @@ class InEdges:
         within = torch.arange(len(row), device=dst.device) - (degree.cumsum(0) - degree)[row]
         return row, self.indices[start[row] + within].long()
 
+    def at(self, indptr: Tensor, positions: Tensor) -> InEdges:
+        """The edges that stand at ``positions``, as the in-edges that ``indptr`` says."""
+        return InEdges(indptr, self.indices[positions], None if self.weight is None else self.weight[positions])
+
     def keep(self, kept: Tensor) -> InEdges:
         """The edges where ``kept`` (bool [num_edges]) is true."""
         before = torch.cat([kept.new_zeros(1, dtype=torch.int64), kept.cumsum(0)])
-        return InEdges(before[self.indptr], self.indices[kept])
+        return self.at(before[self.indptr], torch.nonzero(kept).flatten())
+
+    def without_rows(self, bare: Tensor) -> InEdges:
+        """The same destinations, those that ``bare`` (bool [num_dst]) marks without any in-edge."""
+        degree = self.indptr.diff()
+        kept = torch.nonzero(torch.repeat_interleave(~bare, degree)).flatten()
+        ends = torch.where(bare, 0, degree).cumsum(0).to(self.indptr.dtype)
+        return self.at(torch.cat([self.indptr[:1], ends]), kept)
+
+    def rows(self, start: int, stop: int) -> InEdges:
+        """The in-edges of the destinations from ``start`` to ``stop``, numbered from 0."""
+        indptr = self.indptr[start : stop + 1]
+        edges = slice(int(indptr[0]), int(indptr[-1]))
+        weight = None if self.weight is None else self.weight[edges]
+        return InEdges((indptr - indptr[0]).int(), self.indices[edges], weight)
 
 
 @dataclass(frozen=True)
@@ -119,7 +138,7 @@ def to_tensors(graph: CoListeningGraph, device: torch.device) -> GraphTensors:
                 fix="run `graphkit build-graph` again",
             )
     relations = {
-        relation: InEdges(torch.from_numpy(csc.indptr).to(device), torch.from_numpy(csc.indices).to(device))
+        relation: InEdges(*(torch.from_numpy(part).to(device) for part in (csc.indptr, csc.indices, csc.weight)))
         for relation, csc in graph.relations.items()
     }
     features = {t: torch.from_numpy(vectors).to(device) for t, vectors in graph.features.items()}

@@ -9,9 +9,9 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 
-from graphkit.hgnn.graph_tensors import GraphTensors, InEdges
+from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.model import HeteroSage, HeteroSageLayer
-from graphkit.hgnn.neighbours import MaxPool
+from graphkit.hgnn.neighbours import Pooling
 
 #: Nodes worked on at a time: what a layer needs beyond its input, one relation's messages and its output.
 BLOCK_NODES: Final = 32_768
@@ -19,29 +19,40 @@ BLOCK_NODES: Final = 32_768
 
 @torch.no_grad()
 def embed_graph(
-    model: HeteroSage, graph: GraphTensors, max_pool: MaxPool, block_nodes: int = BLOCK_NODES
+    model: HeteroSage, graph: GraphTensors, pooling: Pooling, block_nodes: int = BLOCK_NODES
 ) -> dict[str, Tensor]:
     """Embeddings of every node: float32 [num_nodes, out_dim] per type, of unit length.
 
-    A node without neighbours is embedded from its text alone (paper 4.3, inductive inference).
+    A node without neighbours is embedded from its text alone (paper 4.3, inductive inference); one past those
+    that the model was trained on has no learned vector of its own.
     """
-    h = graph.features
+    blocks = partial(_in_blocks, block_nodes=block_nodes)
+    stages = [{t: blocks(partial(model.enter, t), graph.features[t], _numbers(graph, t)) for t in graph.types}]
     for k, module in enumerate(model.layers):
-        layer = cast(HeteroSageLayer, module)
-        out = {t: _in_blocks(partial(layer.transform, t), h[t], block_nodes) for t in graph.types}
-        for relation, edges in graph.relations.items():
-            messages = _in_blocks(partial(layer.message, relation), h[relation.src], block_nodes)
-            _add_pooled(out[relation.dst], messages, edges, max_pool, block_nodes)
-        h = {t: _in_blocks(partial(model.activate, k), rows, block_nodes) for t, rows in out.items()}
-    return h
+        h = _layer(cast(HeteroSageLayer, module), graph, stages[-1], pooling, block_nodes)
+        h = {t: blocks(partial(model.activate, k), rows) for t, rows in h.items()}
+        stages = [*stages, h] if model.shape.jumping else [h]
+    return {t: blocks(lambda *h, t=t: model.leave(t, h), *(stage[t] for stage in stages)) for t in graph.types}
 
 
-def _in_blocks(function: Callable[[Tensor], Tensor], rows: Tensor, block_nodes: int) -> Tensor:
-    return torch.cat([function(block) for block in torch.split(rows, block_nodes)])
+def _layer(
+    layer: HeteroSageLayer, graph: GraphTensors, h: dict[str, Tensor], pooling: Pooling, block_nodes: int
+) -> dict[str, Tensor]:
+    own = {t: _in_blocks(partial(layer.transform, t), h[t], block_nodes=block_nodes) for t in graph.types}
+    # Attention looks at a node's own part, so the sum must not be made in its place.
+    out = {t: rows.clone() for t, rows in own.items()} if layer.attention else own
+    for r, edges in graph.relations.items():
+        messages = _in_blocks(partial(layer.message, r), h[r.src], block_nodes=block_nodes)
+        for start in range(0, edges.num_dst, block_nodes):
+            rows = slice(start, start + block_nodes)
+            some = edges.rows(start, min(start + block_nodes, edges.num_dst))
+            out[r.dst][rows] += layer.pool(r, messages, own[r.dst][rows], some, pooling)
+    return out
 
 
-def _add_pooled(out: Tensor, messages: Tensor, edges: InEdges, max_pool: MaxPool, block_nodes: int) -> None:
-    for start in range(0, edges.num_dst, block_nodes):
-        indptr = edges.indptr[start : start + block_nodes + 1]
-        indices = edges.indices[int(indptr[0]) : int(indptr[-1])]
-        out[start : start + block_nodes] += max_pool(messages, InEdges((indptr - indptr[0]).int(), indices))
+def _in_blocks(function: Callable[..., Tensor], *rows: Tensor, block_nodes: int) -> Tensor:
+    return torch.cat([function(*block) for block in zip(*(torch.split(r, block_nodes) for r in rows), strict=True)])
+
+
+def _numbers(graph: GraphTensors, node_type: str) -> Tensor:
+    return torch.arange(graph.num_nodes[node_type], device=graph.device)

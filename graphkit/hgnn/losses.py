@@ -18,11 +18,14 @@ def margin_loss(positive: Tensor, negative: Tensor, rejected: Tensor, margin: fl
     return hinge.sum(dim=1) / counted.sum(dim=1).clamp_min(1)
 
 
-def softmax_loss(positive: Tensor, negative: Tensor, rejected: Tensor, temperature: float) -> Tensor:
+def softmax_loss(
+    positive: Tensor, negative: Tensor, rejected: Tensor, temperature: float, correction: Tensor
+) -> Tensor:
     """-log of the positive's share in exp(inner product / temperature) over it and its negatives.
 
-    Arguments and result as in ``margin_loss``. The negatives are drawn uniformly, so no logQ correction.
+    Arguments and result as in ``margin_loss``; ``correction`` [k] is the log of how much likelier than the average
+    node each negative was drawn (logQ correction, Yi et al. 2019; 0 for uniform draws).
     """
-    against = (negative / temperature).masked_fill(rejected, -torch.inf)
+    against = (negative / temperature - correction).masked_fill(rejected, -torch.inf)
     scores = torch.cat([positive[:, None] / temperature, against], dim=1)
     return torch.logsumexp(scores, dim=1) - scores[:, 0]

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graphkit.graph.store import Relation
 from graphkit.hgnn.blocks import places
 from graphkit.hgnn.graph_tensors import GraphTensors
+from graphkit.hgnn.links import LinkSets
 
+#: Node ids a batch's anchors share as negatives, by type.
 Pools = dict[str, Tensor]
 
 
@@ -40,6 +43,56 @@ def draw_pools(
             pools[node_type] = drawn[(drawn >= offset) & (drawn < offset + n)] - offset
             offset += n
     return pools
+
+
+def link_frequency(num_nodes: Mapping[str, int], links: LinkSets, counts: Mapping[Relation, int]) -> Pools:
+    """How often an epoch that draws ``counts`` links per relation meets each node at an end: float32 [num_nodes]."""
+    frequency = {}
+    for node_type, n in num_nodes.items():
+        found = torch.zeros(n, device=next(iter(links.values())).src.device)
+        for relation, count in counts.items():
+            share = torch.tensor(count / len(links[relation]), device=found.device)
+            if relation.src == node_type:
+                found.index_add_(0, links[relation].src, share.expand(len(links[relation])))
+            if relation.dst == node_type:
+                found.index_add_(0, links[relation].dst, share.expand(len(links[relation])))
+        frequency[node_type] = found
+    return frequency
+
+
+def batch_ends(batch: LinkSets, node_type: str, count: int, generator: torch.Generator) -> Tensor:
+    """``count`` of the batch's link ends of a type (or all there are): popular nodes are drawn more often."""
+    ends = [
+        part for r, links in batch.items() for t, part in ((r.src, links.src), (r.dst, links.dst)) if t == node_type
+    ]
+    if not ends:
+        return torch.zeros(0, dtype=torch.int64, device=generator.device)
+    every = torch.cat(ends)
+    return every[_draw(len(every), count, generator)]
+
+
+def neighbours_of(graph: GraphTensors, node_type: str, nodes: Tensor, generator: torch.Generator) -> Tensor:
+    """A random neighbour of the same type for each of ``nodes`` that has one: hard for what links to the latter."""
+    edges = graph.neighbours.get((node_type, node_type))
+    if edges is None:
+        return nodes[:0]
+    start = edges.indptr[nodes]
+    degree = edges.indptr[nodes + 1] - start
+    uniform = torch.rand(len(nodes), generator=generator, device=nodes.device, dtype=torch.float64)
+    position = start + (uniform * degree).long()
+    return edges.indices[position[degree > 0]].long()
+
+
+def draw_correction(frequency: Tensor, uniform: int, from_batch: int, total_ends: float) -> Tensor:
+    """The log of how much likelier than the average node each node gets into a pool: float32 [num_nodes].
+
+    Of ``uniform`` nodes drawn evenly, and ``from_batch`` in proportion to ``frequency`` (of ``total_ends`` in all).
+    """
+    n = len(frequency)
+    if not from_batch or not n:
+        return torch.zeros_like(frequency)
+    expected = (uniform / n + from_batch * frequency / total_ends).clamp(1e-9, 1)
+    return torch.log(expected * n / (uniform + from_batch))
 
 
 @dataclass(frozen=True)

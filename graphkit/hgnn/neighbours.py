@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from graphkit.hgnn.graph_tensors import InEdges
 
 
-class MaxPool(Protocol):
+class Maximum(Protocol):
     """The pooling of equation 2."""
 
     def __call__(self, messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
@@ -28,6 +28,24 @@ class MaxPool(Protocol):
         [num_dst, dim]; a destination without in-edges gets zeros.
         """
         ...
+
+
+class WeightedSum(Protocol):
+    """Pooling by mean or attention: the weights say which."""
+
+    def __call__(self, messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
+        """Sum over each destination's in-edges of ``weight`` [num_edges] times the message of the source.
+
+        Shapes as in ``Maximum``; both messages and weights get gradients.
+        """
+        ...
+
+
+class Pooling(NamedTuple):
+    """What a neighbour back end does: gather the messages of a destination's in-edges into one."""
+
+    maximum: Maximum
+    weighted_sum: WeightedSum
 
 
 class Choice(NamedTuple):
@@ -61,15 +79,15 @@ def choose_neighbours(setting: str, device: torch.device | str) -> Choice:
     return Choice("torch", obstacle)
 
 
-def load_max_pool(name: str) -> MaxPool:
-    """The pooling function of the back end ``name`` (dgl or torch)."""
+def load_pooling(name: str) -> Pooling:
+    """The pooling functions of the back end ``name`` (dgl or torch)."""
     if name == "dgl":
         from graphkit.hgnn import neighbours_dgl
 
-        return neighbours_dgl.max_pool
+        return Pooling(neighbours_dgl.maximum, neighbours_dgl.weighted_sum)
     from graphkit.hgnn import neighbours_torch
 
-    return neighbours_torch.max_pool
+    return Pooling(neighbours_torch.maximum, neighbours_torch.weighted_sum)
 
 
 def _import_obstacle() -> str:

@@ -31,13 +31,18 @@ def _import_dgl() -> Any:
 dgl = _import_dgl()
 
 
-def max_pool(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
-    """See ``MaxPool``."""
-    no_ids = edges.indices.new_empty(0)
-    block = dgl.create_block(
-        ("csc", (edges.indptr, edges.indices, no_ids)),
-        num_src_nodes=len(messages),
-        num_dst_nodes=edges.num_dst,
-    )
-    pooled: torch.Tensor = dgl.ops.copy_u_max(block, messages)
+def maximum(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
+    """See ``Pooling``."""
+    pooled: torch.Tensor = dgl.ops.copy_u_max(_block(messages, edges), messages)
     return pooled.clamp_min(0)  # DGL leaves -inf where a destination has no in-edges
+
+
+def weighted_sum(messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
+    """See ``Pooling``."""
+    pooled: torch.Tensor = dgl.ops.u_mul_e_sum(_block(messages, edges), messages, weight[:, None])
+    return pooled
+
+
+def _block(messages: torch.Tensor, edges: InEdges) -> Any:
+    csc = (edges.indptr, edges.indices, edges.indices.new_empty(0))
+    return dgl.create_block(("csc", csc), num_src_nodes=len(messages), num_dst_nodes=edges.num_dst)

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property, partial
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
 from graphkit.config.sections import HgnnSection
-from graphkit.hgnn.blocks import places, sample_blocks
+from graphkit.hgnn.blocks import Block, places, sample_blocks
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.links import LinkSets, exclusion
 from graphkit.hgnn.losses import margin_loss, softmax_loss
 from graphkit.hgnn.model import HeteroSage
-from graphkit.hgnn.negatives import Pools, Rejection, draw_pools, type_groups
-from graphkit.hgnn.neighbours import MaxPool
+from graphkit.hgnn.negatives import (
+    Pools,
+    Rejection,
+    batch_ends,
+    draw_correction,
+    draw_pools,
+    neighbours_of,
+    type_groups,
+)
+from graphkit.hgnn.neighbours import Pooling
+
+Masks = dict[str, Tensor]
+
+
+class Part(NamedTuple):
+    """Which share of a batch's links a process takes: number ``rank`` of ``world``."""
+
+    rank: int
+    world: int
+
+    def of(self, batch: LinkSets) -> LinkSets:
+        """This share of each relation's links; the shares of all ranks make up the batch."""
+        parts = {}
+        for relation, links in batch.items():
+            start, stop = (len(links) * at // self.world for at in (self.rank, self.rank + 1))
+            parts[relation] = links.take(torch.arange(start, stop, device=links.src.device))
+        return parts
+
+
+WHOLE: Final = Part(0, 1)
 
 
 class Pairs(NamedTuple):
@@ -30,25 +59,77 @@ class Pairs(NamedTuple):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised over ``graph``, from which held-out links are gone already."""
+    """What is minimised over ``graph``, from which held-out links are gone already.
+
+    ``frequency`` says how often an epoch meets each node (``link_frequency``); without it draws from the batch
+    are not corrected for.
+    """
 
     graph: GraphTensors
-    max_pool: MaxPool
+    pooling: Pooling
     config: HgnnSection
+    frequency: Pools | None = None
 
-    def loss(self, model: HeteroSage, batch: LinkSets, generator: torch.Generator) -> Tensor:
-        """Mean loss of a batch's links, of which message passing sees no edge of any kind: scalar."""
-        pools = draw_pools(self.graph.num_nodes, self._groups, self.config.negatives, generator)
-        seeds = self._seeds(batch, pools)
-        hidden = exclusion(self.graph, batch)
-        blocks = sample_blocks(self.graph, seeds, self.config.fan_outs, generator, hidden)
-        features = {t: self.graph.features[t][nodes] for t, nodes in blocks[0].src_nodes.items()}
-        z = model(features, blocks, self.max_pool)
+    def loss(self, model: HeteroSage, batch: LinkSets, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
+        """Mean loss of a batch's links, of which message passing sees no edge of any kind: scalar.
+
+        For a ``part`` of the batch, that part's share in it: the values of all parts add up to the whole's.
+        Pools, neighbours and hidden ids depend on the generator and the batch, not on the part.
+        """
+        pools, links, hidden = self._pools(batch, generator), part.of(batch), exclusion(self.graph, batch)
+        seeds, cold = self._seeds(links, pools), self._some_nodes(self.config.cold_share, generator)
+        blocks = sample_blocks(self.graph, seeds, self.config.fan_outs, generator, hidden, cold)
+        z = self._embed(model, blocks, cold, generator)
         place = {t: places(nodes, self.graph.num_nodes[t]) for t, nodes in seeds.items()}
-        rows = {t: _Rows(z[t], place[t]) for t in seeds}
+        rows = {t: _Rows(z[t].float(), place[t]) for t in seeds}
         rejection = Rejection(self.graph, pools)
-        losses = [self._pair_losses(pairs, rows, pools, rejection) for pairs in both_ways(batch)]
-        return torch.cat(losses).mean()
+        with torch.autocast(self.graph.device.type, enabled=False):
+            losses = [self._pair_losses(pairs, rows, pools, rejection) for pairs in both_ways(links)]
+        return torch.cat(losses).sum() / (2 * sum(map(len, batch.values())))
+
+    def _embed(
+        self, model: HeteroSage, blocks: list[Block], cold: Masks | None, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        nodes = blocks[0].src_nodes
+        features = {t: self.graph.features[t][its_nodes] for t, its_nodes in nodes.items()}
+        ids = nodes
+        for unknown in (self._some_nodes(self.config.id_dropout, generator), cold):
+            if unknown is not None:
+                ids = {t: torch.where(unknown[t][nodes[t]], -1, its_ids) for t, its_ids in ids.items()}
+        z: dict[str, Tensor] = model(features, blocks, self.pooling, ids)
+        return z
+
+    def _some_nodes(self, share: float, generator: torch.Generator) -> Masks | None:
+        """A random share of the nodes: bool [num_nodes] per type; None for none."""
+        if not share:
+            return None
+        uniform = partial(torch.rand, generator=generator, device=generator.device)
+        return {t: uniform(n) < share for t, n in self.graph.num_nodes.items()}
+
+    def _pools(self, batch: LinkSets, generator: torch.Generator) -> Pools:
+        """Uniform draws, and as configured ends of the batch's links and neighbours of such ends, each node once."""
+        pools, config = draw_pools(self.graph.num_nodes, self._groups, self.config.negatives, generator), self.config
+        for node_type in pools:
+            more = [batch_ends(batch, node_type, config.batch_negatives, generator)]
+            ends = batch_ends(batch, node_type, config.hard_negatives, generator)
+            more.append(neighbours_of(self.graph, node_type, ends, generator))
+            if any(map(len, more)):
+                pools[node_type] = torch.unique(torch.cat([pools[node_type], *more]))
+        return pools
+
+    @cached_property
+    def _correction(self) -> Pools:
+        if self.frequency is None:
+            return {t: torch.zeros(n, device=self.graph.device) for t, n in self.graph.num_nodes.items()}
+        found = {}
+        for group in self._groups:
+            num = sum(self.graph.num_nodes[t] for t in group)
+            for t in group:
+                uniform = round(min(self.config.negatives, num) * self.graph.num_nodes[t] / max(num, 1))
+                frequency = self.frequency[t]
+                total = float(frequency.sum().clamp_min(1e-9))
+                found[t] = draw_correction(frequency, uniform, self.config.batch_negatives, total)
+        return found
 
     @property
     def _groups(self) -> list[tuple[str, ...]]:
@@ -70,7 +151,8 @@ class Objective:
         rejected = torch.cat([rejection.mask(pairs.anchor_type, pairs.anchors, t) for t in types], dim=1)
         if self.config.loss == "margin":
             return margin_loss(positive, negative, rejected, self.config.margin)
-        return softmax_loss(positive, negative, rejected, self.config.temperature)
+        correction = torch.cat([self._correction[t][pools[t]] for t in types])
+        return softmax_loss(positive, negative, rejected, self.config.temperature, correction)
 
 
 @dataclass(frozen=True)
