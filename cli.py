@@ -170,10 +170,13 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
             estimate = pipeline.estimate(workspace, config, stage)
             console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
             return
-        done = pipeline.finished(workspace, stage, config)
+        rank, alone = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1") == "1"
+        # Several processes find out together, in the stage, lest one leaves and the others wait for it.
+        done = pipeline.finished(workspace, stage, config) if alone else None
         module, _, attribute = function.partition(":")
         batch = done if done is not None else getattr(import_module(module), attribute)(workspace, config)
-        console.show_batch(batch, as_json, fresh=done is None)
+        if alone or rank == "0":
+            console.show_batch(batch, as_json, fresh=done is None)
 
     def register(documented: Callable[[], None]) -> None:
         options = [
@@ -257,8 +260,12 @@ def _build_graph() -> None:
 def _train_hgnn() -> None:
     """Train the heterogeneous GraphSAGE and embed every item of the catalogue.
 
+    Several processes can train one model together, each with the whole graph (and a GPU of its own where there are
+    GPUs); the result is that of one process up to rounding.
+
     \b
     Example:  graphkit train-hgnn -w demo --device cpu --set hgnn.epochs=20
+              python -m torch.distributed.run --nproc-per-node 2 -m cli train-hgnn -w demo
     """
 
 

@@ -15,7 +15,7 @@ from graphkit.hgnn.failure import not_finite, save_failed_batch
 from graphkit.hgnn.gradients import FlatGradients
 from graphkit.hgnn.links import LinkSets
 from graphkit.hgnn.model import HeteroSage
-from graphkit.hgnn.objective import Objective
+from graphkit.hgnn.objective import Objective, Part
 
 
 def make_optimiser(model: nn.Module, config: HgnnSection) -> torch.optim.Optimizer:
@@ -64,4 +64,4 @@ class Step:
 
     def _loss(self, batch: LinkSets, draw: torch.Generator) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == torch.bfloat16):
-            return self.objective.loss(self.model, batch, draw)
+            return self.objective.loss(self.model, batch, draw, Part(self.team.rank, self.team.world))

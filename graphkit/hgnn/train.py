@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Final
 
 import torch
@@ -11,12 +12,13 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_fi
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
 from graphkit.hgnn.device import choose_device, choose_precision, prepare
+from graphkit.hgnn.distributed import Team, joined, team_of_environment
 from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model import HeteroSage
 from graphkit.hgnn.model_file import MODEL_FILE, save_model
-from graphkit.hgnn.neighbours import MaxPool, choose_neighbours, load_max_pool
+from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from graphkit.hgnn.state import TrainingState
 from graphkit.progress import say
 from graphkit.vectors import EMBEDDINGS_FILE, save_vectors
@@ -29,38 +31,68 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
 
     Writes ``model.safetensors``, ``embeddings.safetensors`` (``fit/<type>``, ``serve/<type>``, float32
     [num_nodes, out_dim], unit length, items without an edge from their text alone; users too, where the graph
-    has them) and ``training.json``.
+    has them) and ``training.json``. Called by every process that ``torch.distributed.run`` starts, it trains one
+    model together and gives each the same batch.
     Raises DeviceError, InputError for a back end that is not there, DataError for a graph without edges.
     """
     graph_batch = workspace.upstream("hgnn")["graph"]
     spec = StageSpec.of("hgnn", config, [graph_batch])
-    if (done := workspace.finished(spec)) is not None:
-        return done
-    device = choose_device(config.hgnn.device)
+    team = team_of_environment()
+    device = choose_device(config.hgnn.device, team.local_rank)
+    with joined(team, device):
+        if not team.leads:
+            return _follow(graph_batch, config, device, team)
+        if (done := workspace.finished(spec)) is not None:
+            team.share(lambda: {"done": str(done.folder)})
+            return done
+        with workspace.begin(spec) as work:
+            team.share(lambda: {"checkpoint_dir": str(work.checkpoint_dir)})
+            return _lead(work, graph_batch, config, device, team)
+
+
+def _lead(work: StageWork, graph_batch: Batch, config: Config, device: torch.device, team: Team) -> Batch:
     back_end, why = choose_neighbours(config.hgnn.neighbours, device)
-    with workspace.begin(spec) as work:
-        prepare(device, config.run.threads)
-        precision = str(choose_precision(config.hgnn.precision, device)).removeprefix("torch.")
-        say(f"training the HGNN on {device} in {precision}, neighbours by {back_end} ({why})")
-        max_pool = load_max_pool(back_end)
-        graph = to_tensors(read_graph(graph_batch, FIT), device)
-        state = Fit(graph, config.hgnn, config.run.seed, max_pool, work.checkpoint_dir).run()
-        save_model(work.path(MODEL_FILE), state.model)
-        _write_embeddings(work, graph_batch, state.model, max_pool, device)
-        _write_training(work, state)
-        work.space_id = f"hgnn-{sha256_file(work.path(MODEL_FILE))[:12]}"
-        work.device, work.data_window = str(device), graph_batch.manifest.data_window
-        work.metrics |= {"neighbours": back_end, "neighbours_why": why, "precision": precision}
-        return work.commit()
+    precision = str(choose_precision(config.hgnn.precision, device)).removeprefix("torch.")
+    together = f", {team.world} processes" if team.world > 1 else ""
+    say(f"training the HGNN on {device} in {precision}{together}, neighbours by {back_end} ({why})")
+    pooling = load_pooling(back_end)
+    state = _train(graph_batch, config, device, pooling, work.checkpoint_dir, team)
+    save_model(work.path(MODEL_FILE), state.model)
+    _write_embeddings(work, graph_batch, state.model, pooling, device)
+    _write_training(work, state)
+    work.space_id = f"hgnn-{sha256_file(work.path(MODEL_FILE))[:12]}"
+    work.device, work.data_window = str(device), graph_batch.manifest.data_window
+    work.metrics |= {"neighbours": back_end, "neighbours_why": why, "precision": precision, "processes": team.world}
+    batch = work.commit()
+    team.share(lambda: {"done": str(batch.folder)})
+    return batch
+
+
+def _follow(graph_batch: Batch, config: Config, device: torch.device, team: Team) -> Batch:
+    """Train with the leader, and wait for what it writes."""
+    word: dict[str, str] = team.share(dict)
+    if "done" not in word:
+        pooling = load_pooling(choose_neighbours(config.hgnn.neighbours, device).name)
+        _train(graph_batch, config, device, pooling, Path(word["checkpoint_dir"]), team)
+        word = team.share(dict)
+    return Batch.open(Path(word["done"]))
+
+
+def _train(
+    graph_batch: Batch, config: Config, device: torch.device, pooling: Pooling, checkpoint_dir: Path, team: Team
+) -> TrainingState:
+    prepare(device, config.run.threads, team.local_world)
+    graph = to_tensors(read_graph(graph_batch, FIT), device)
+    return Fit(graph, config.hgnn, config.run.seed, pooling, checkpoint_dir, team).run()
 
 
 def _write_embeddings(
-    work: StageWork, graph_batch: Batch, model: HeteroSage, max_pool: MaxPool, device: torch.device
+    work: StageWork, graph_batch: Batch, model: HeteroSage, pooling: Pooling, device: torch.device
 ) -> None:
     vectors = {}
     for snapshot in SNAPSHOTS:
         graph = to_tensors(read_graph(graph_batch, snapshot), device)
-        for node_type, z in embed_graph(model, graph, max_pool).items():
+        for node_type, z in embed_graph(model, graph, pooling).items():
             vectors[f"{snapshot}/{node_type}"] = z.cpu().numpy()
             work.row_counts[node_type] = len(z)
     save_vectors(work.path(EMBEDDINGS_FILE), vectors)
