@@ -97,6 +97,19 @@ def test_training_learns_the_planted_topics(tmp_path: Path, loss: str) -> None:
     assert log["epochs"][log["best_epoch"] - 1]["val_mrr"] > 0.12  # 60 nodes ranked at random: about 0.08
 
 
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("hgnn.aggregator=mean", "hgnn.edge_weights=true", "hgnn.projection=true", "hgnn.residual=true"),
+        ("hgnn.aggregator=attention", "hgnn.jumping=true", "hgnn.relation_weights=true"),
+        ("hgnn.id_embeddings=true", "hgnn.cold_share=0.1", "hgnn.batch_negatives=16", "hgnn.hard_negatives=16"),
+    ],
+)
+def test_what_is_beyond_the_paper_learns_the_planted_topics(tmp_path: Path, sets: tuple[str, ...]) -> None:
+    log = training(trained(tmp_path, *sets, "hgnn.epochs=8", "hgnn.learning_rate=0.01"))
+    assert log["epochs"][log["best_epoch"] - 1]["val_mrr"] > 0.12
+
+
 def test_paper_preset_runs(tmp_path: Path) -> None:
     batch = trained(tmp_path, "hgnn.epochs=1", preset="paper")
     assert load_vectors(batch.path("embeddings.safetensors"))["fit/podcast"].min() >= 0  # the last ReLU

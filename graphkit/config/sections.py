@@ -161,7 +161,9 @@ class HgnnSection(Section):
     projection: bool = Field(
         default=False, description="a linear map of each type's text vectors before the first layer"
     )
-    residual: bool = Field(default=False, description="a layer's input is added to its output, where both are as wide")
+    residual: bool = Field(
+        default=False, description="a layer's input is added to its output, where both are as wide"
+    )
     relation_weights: bool = Field(default=False, description="a learned factor per relation and layer")
     jumping: bool = Field(default=False, description="the embedding is a linear map of all layers' vectors")
     id_embeddings: bool = Field(default=False, description="a learned vector per node beside its text")

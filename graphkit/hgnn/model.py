@@ -126,7 +126,7 @@ class HeteroSage(nn.Module):
         types, widths = self.names.all((t,) for t in shape.types), shape.widths
         self.layers = nn.ModuleList(HeteroSageLayer(shape, *pair, generator) for pair in pairwise(widths))
         self.projection = nn.ModuleDict(
-            {n: linear(shape.dims[0], widths[0], generator) for n in types} if shape.projection else {}
+            {n: linear(shape.dims[0], widths[0], generator, bias=False) for n in types} if shape.projection else {}
         )
         self.ids = NodeIds(shape.num_ids, widths[0], generator)
         self.joined = nn.ModuleDict(
