@@ -13,11 +13,13 @@ import torch
 from graphkit import build_graph, sample_world, train_hgnn
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import Config, load_config
+from graphkit.config.sections import HgnnSection
 from graphkit.graph.store import CO_LISTENING, SERVE, CoListeningGraph, Relation, read_graph
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model_file import load_model
 from graphkit.hgnn.neighbours import load_pooling
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.vectors import load_vectors
 from tests.hgnn_graphs import csc
 
@@ -82,7 +84,8 @@ def numbers(root: Path) -> dict[tuple[str, str], int]:
 def embedded(root: Path, graph: CoListeningGraph) -> dict[str, np.ndarray]:
     """Every node of a graph by the current model, over the whole graph."""
     model = load_model(Workspace(root).current("hgnn").path("model.safetensors"))
-    z = embed_graph(model, to_tensors(graph, torch.device("cpu")), load_pooling("torch"))
+    whole = with_text_neighbours(graph, HgnnSection().text_neighbours)
+    z = embed_graph(model, to_tensors(whole, torch.device("cpu")), load_pooling("torch"))
     return {t: rows.numpy() for t, rows in z.items()}
 
 
@@ -100,6 +103,7 @@ def grown(
         ]
         pairs += [(s, v) for src, s, dst, v in edges if Relation(src, CO_LISTENING, dst) == relation]
         relations[relation] = csc(pairs, num_nodes[relation.dst])
+        relations[relation].weight[: len(old.weight)] = old.weight  # new nodes come last
     text = {t: np.stack([*own, *features.get(t, [])]) for t, own in graph.features.items()}
     return CoListeningGraph(num_nodes, relations, text)
 

@@ -209,6 +209,16 @@ def test_a_node_past_the_table_or_hidden_is_embedded_without_an_id() -> None:
     assert torch.equal(entered[1:], features[1:])
 
 
+def test_a_node_without_a_link_to_train_on_has_no_id() -> None:
+    graph = random_graph()
+    model = model_with(graph, {"num_ids": {"audiobook": 20, "podcast": 30}})
+    model.ids.know({"audiobook": torch.arange(20) < 17})
+    features = torch.rand(20, 6)
+    entered = model.enter("audiobook", features, torch.arange(20))
+    assert torch.equal(entered[17:], features[17:])
+    assert not (entered[:17] == features[:17]).all(dim=1).any()
+
+
 def test_ids_alone_tell_nodes_of_one_text_apart() -> None:
     graph = graph_of({("a", "a"): [(0, 1), (1, 2), (2, 0)]}, {"a": np.ones((3, 4))})
     z = embed_graph(new_model(graph, (4, 4), num_ids={"a": 3}), graph, POOLING)["a"]

@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_constant_rate_is_the_same_at_every_step() -> None:
-    config = HgnnSection(learning_rate=0.02)
+    config = HgnnSection(learning_rate=0.02, schedule="constant")
     assert {learning_rate(config, step, 50) for step in range(1, 51)} == {0.02}
 
 

@@ -61,7 +61,7 @@ def training(batch: Batch) -> dict:
 
 
 def test_what_the_stage_writes(tmp_path: Path) -> None:
-    batch = trained(tmp_path)
+    batch = trained(tmp_path, "hgnn.text_neighbours=0")
     vectors = load_vectors(batch.path("embeddings.safetensors"))
     assert {name: z.shape for name, z in vectors.items()} == {
         "fit/audiobook": (45, 8), "fit/podcast": (65, 8), "serve/audiobook": (45, 8), "serve/podcast": (65, 8),
@@ -348,8 +348,8 @@ def test_a_gradient_that_is_no_number_stops_before_the_weights_change(
 def test_a_weight_that_is_no_number_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = fit_module.Fit._start
 
-    def poisoned(self):
-        state = real(self)
+    def poisoned(self, linked):
+        state = real(self, linked)
         with torch.no_grad():
             next(state.model.parameters())[0, 0] = float("nan")
         return state
@@ -363,7 +363,7 @@ def test_rates_and_gradient_norms_are_logged_and_decide_the_result(tmp_path: Pat
     constant, cosine, clipped = (
         trained(tmp_path / name, "hgnn.learning_rate=0.01", *more)
         for name, more in (
-            ("constant", ()),
+            ("constant", ("hgnn.schedule=constant",)),
             ("cosine", ("hgnn.schedule=cosine",)),
             ("clipped", ("hgnn.clip_norm=0.001",)),
         )
@@ -448,7 +448,9 @@ def test_a_type_without_a_relation_is_embedded_by_what_the_others_learned(tmp_pa
     text = rng.standard_normal((30, 6)).astype(np.float32)
     pairs = [(int(i), int(j)) for i, j in rng.integers(20, size=(60, 2)) if i < j]
     write_graph(tmp_path, {("p", "p"): pairs}, {"a": text, "p": text})
-    batch = train_hgnn(Workspace(tmp_path), settings("hgnn.shared_weights=true", preset=preset))
+    batch = train_hgnn(
+        Workspace(tmp_path), settings("hgnn.shared_weights=true", "hgnn.text_neighbours=0", preset=preset)
+    )
     z = load_vectors(batch.path("embeddings.safetensors"))
     assert np.array_equal(z["fit/a"][20:], z["fit/p"][20:])  # podcasts 20 to 29 have no edge either
     assert not np.allclose(z["fit/a"][:20], z["fit/p"][:20])

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 
+from graphkit.config import Config
 from graphkit.graph.store import CoListeningGraph, Relation
 from graphkit.hgnn.device import choose_device, prepare
 from graphkit.hgnn.extend_graph import Floats, NewEdges, dependency_graph, extend_graph
@@ -15,6 +17,7 @@ from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model_file import load_model
 from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 
 
 class NewEmbeddings(NamedTuple):
@@ -30,19 +33,23 @@ def embed_new(
     graph: CoListeningGraph,
     features: Mapping[str, Floats],
     edges: Mapping[Relation, NewEdges],
-    threads: int,
+    config: Config,
 ) -> NewEmbeddings:
     """Exact embeddings of a new node per row of ``features`` ([num_new, dim] per type), with ``edges`` into them.
 
-    Only the part of the graph that the new nodes depend on is computed: where they have no edges, nothing else.
+    A node without edges has its text neighbours', as in training's own embeddings (``hgnn.text_neighbours`` of
+    ``config``, the settings that the model was trained under). Only the part of the graph that the new nodes depend
+    on is computed.
     Raises ArtefactError for a file that is no model.
     """
     device = choose_device("auto")
     back_end, _ = choose_neighbours("auto", device)
-    prepare(device, threads)
+    prepare(device, config.run.threads)
     model = load_model(model_file).to(device)
     new = {t: np.arange(len(rows)) + graph.num_nodes[t] for t, rows in features.items()}
-    part, _ = dependency_graph(extend_graph(graph, features, edges), new, hops=len(model.layers))
-    z = embed_graph(model, to_tensors(part, device), load_pooling(back_end))
-    vectors = {t: z[t][len(z[t]) - len(ids) :].cpu().numpy() for t, ids in new.items()}  # the last of their type
+    whole = with_text_neighbours(extend_graph(graph, features, edges), config.hgnn.text_neighbours)
+    part, numbers = dependency_graph(whole, new, hops=len(model.layers))
+    ids = {t: torch.from_numpy(its_numbers).to(device) for t, its_numbers in numbers.items()}
+    z = embed_graph(model, to_tensors(part, device), load_pooling(back_end), ids)
+    vectors = {t: z[t][len(z[t]) - len(nodes) :].cpu().numpy() for t, nodes in new.items()}  # the last of their type
     return NewEmbeddings(vectors, str(device), back_end)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from torch import Tensor
 
 from graphkit.config.sections import HgnnSection
 from graphkit.errors import DataError
@@ -55,9 +56,9 @@ class Fit:
         """
         links, held, train_graph = self._split()
         plan = Plan.of(links, self.config)
-        state = self._start()
-        self.team.agree("graph and weights", _fingerprint(state, plan))
         frequency = link_frequency(train_graph.num_nodes, links, plan.counts)
+        state = self._start({t: often > 0 for t, often in frequency.items()})
+        self.team.agree("graph and weights", _fingerprint(state, plan))
         objective = Objective(train_graph, self.pooling, self.config, frequency)
         step = Step(objective, state.model, state.optimiser, self.checkpoint_dir, self.team)
         for epoch in self._epochs(state):
@@ -82,11 +83,12 @@ class Fit:
         train_graph = without(self.graph, held)
         return find_links(train_graph), held, train_graph
 
-    def _start(self) -> TrainingState:
-        """A new model, or where a checkpoint left off."""
+    def _start(self, linked: dict[str, Tensor]) -> TrainingState:
+        """A new model, or where a checkpoint left off; ``linked`` says which nodes have a link to train on."""
         shape = model_shape(self.graph, self.config)
         # Drawn on the CPU, so that a run on a GPU starts from the same weights.
         model = HeteroSage(shape, generator(torch.device("cpu"), self.seed, "weights")).to(self.graph.device)
+        model.ids.know(linked)
         state = TrainingState(model, make_optimiser(model, self.config))
         state.load(self.checkpoint_dir)
         return state

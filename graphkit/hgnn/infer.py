@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, cast
 
@@ -19,15 +19,21 @@ BLOCK_NODES: Final = 32_768
 
 @torch.no_grad()
 def embed_graph(
-    model: HeteroSage, graph: GraphTensors, pooling: Pooling, block_nodes: int = BLOCK_NODES
+    model: HeteroSage,
+    graph: GraphTensors,
+    pooling: Pooling,
+    ids: Mapping[str, Tensor] | None = None,
+    block_nodes: int = BLOCK_NODES,
 ) -> dict[str, Tensor]:
     """Embeddings of every node: float32 [num_nodes, out_dim] per type, of unit length.
 
     A node without neighbours is embedded from its text alone (paper 4.3, inductive inference); one past those
-    that the model was trained on has no learned vector of its own.
+    that the model was trained on has no learned vector of its own. ``ids`` (int64 [num_nodes] per type) are the
+    nodes' numbers in training, where they are not those of ``graph``.
     """
     blocks = partial(_in_blocks, block_nodes=block_nodes)
-    stages = [{t: blocks(partial(model.enter, t), graph.features[t], _numbers(graph, t)) for t in graph.types}]
+    numbers = ids or {t: torch.arange(n, device=graph.device) for t, n in graph.num_nodes.items()}
+    stages = [{t: blocks(partial(model.enter, t), graph.features[t], numbers[t]) for t in graph.types}]
     for k, module in enumerate(model.layers):
         h = _layer(cast(HeteroSageLayer, module), graph, stages[-1], pooling, block_nodes)
         h = {t: blocks(partial(model.activate, k), rows) for t, rows in h.items()}
@@ -52,7 +58,3 @@ def _layer(
 
 def _in_blocks(function: Callable[..., Tensor], *rows: Tensor, block_nodes: int) -> Tensor:
     return torch.cat([function(*block) for block in zip(*(torch.split(r, block_nodes) for r in rows), strict=True)])
-
-
-def _numbers(graph: GraphTensors, node_type: str) -> Tensor:
-    return torch.arange(graph.num_nodes[node_type], device=graph.device)

@@ -10,6 +10,7 @@ import torch
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
+from graphkit.config.sections import HgnnSection
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
 from graphkit.hgnn.device import choose_device, choose_precision, prepare
 from graphkit.hgnn.distributed import Team, joined, team_of_environment
@@ -20,6 +21,7 @@ from graphkit.hgnn.model import HeteroSage
 from graphkit.hgnn.model_file import MODEL_FILE, save_model
 from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from graphkit.hgnn.state import TrainingState
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.progress import say
 from graphkit.vectors import EMBEDDINGS_FILE, save_vectors
 
@@ -58,7 +60,7 @@ def _lead(work: StageWork, graph_batch: Batch, config: Config, device: torch.dev
     pooling = load_pooling(back_end)
     state = _train(graph_batch, config, device, pooling, work.checkpoint_dir, team)
     save_model(work.path(MODEL_FILE), state.model)
-    _write_embeddings(work, graph_batch, state.model, pooling, device)
+    _write_embeddings(work, graph_batch, config.hgnn, state.model, pooling, device)
     _write_training(work, state)
     work.space_id = f"hgnn-{sha256_file(work.path(MODEL_FILE))[:12]}"
     work.device, work.data_window = str(device), graph_batch.manifest.data_window
@@ -87,11 +89,16 @@ def _train(
 
 
 def _write_embeddings(
-    work: StageWork, graph_batch: Batch, model: HeteroSage, pooling: Pooling, device: torch.device
+    work: StageWork,
+    graph_batch: Batch,
+    config: HgnnSection,
+    model: HeteroSage,
+    pooling: Pooling,
+    device: torch.device,
 ) -> None:
     vectors = {}
     for snapshot in SNAPSHOTS:
-        graph = to_tensors(read_graph(graph_batch, snapshot), device)
+        graph = to_tensors(with_text_neighbours(read_graph(graph_batch, snapshot), config.text_neighbours), device)
         for node_type, z in embed_graph(model, graph, pooling).items():
             vectors[f"{snapshot}/{node_type}"] = z.cpu().numpy()
             work.row_counts[node_type] = len(z)

@@ -26,10 +26,9 @@ class Upstream(NamedTuple):
 
     @property
     def config(self) -> Config:
-        """The settings that count: the HGNN's ``run`` and the graph's ``text``, whatever is set today."""
-        return Config.model_validate(
-            {"run": self.hgnn.manifest.settings["run"], "text": self.graph.manifest.settings["text"]}
-        )
+        """The settings that count: the HGNN's own and the graph's ``text``, whatever is set today."""
+        hgnn, graph = self.hgnn.manifest.settings, self.graph.manifest.settings
+        return Config.model_validate({"run": hgnn["run"], "hgnn": hgnn["hgnn"], "text": graph["text"]})
 
 
 def new_items_spec(upstream: Upstream, items: Path, edges: Path | None = None, strict: bool = False) -> StageSpec:

@@ -69,7 +69,7 @@ def _embed(upstream: Upstream, new: NewItems, catalogue: pl.DataFrame, cache: Pa
     of_type = {t: (new.items[schemas.ITEM_TYPE] == t).to_numpy() for t in graph.features}
     features = {t: text[rows] for t, rows in of_type.items() if rows.any()}
     edges = _numbered(new, catalogue, graph.num_nodes)
-    return embed_new(upstream.hgnn.path(MODEL_FILE), graph, features, edges, upstream.config.run.threads)
+    return embed_new(upstream.hgnn.path(MODEL_FILE), graph, features, edges, upstream.config)
 
 
 def _numbered(new: NewItems, catalogue: pl.DataFrame, num_nodes: dict[str, int]) -> dict[Relation, NewEdges]:
