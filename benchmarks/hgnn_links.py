@@ -5,7 +5,7 @@ python benchmarks/hgnn_links.py --source DATA/podcasts_catalogue --seeds 0 1 2 -
 Train links make a graph of one type, undirected; validation is cut from them. For each podcast with test links all
 others are ranked, less its train links. ``both ways`` also leaves out those that name it in a train link. The cold
 slice: a tenth of the podcasts with test links (others with every seed) lose all their train links, are embedded from
-their text alone, and are ranked for as before. Figures are means over sources, and over seeds where something is
+their text alone (or the neighbours that ``hgnn.text_neighbours`` finds by it), and are ranked for as before. Figures are means over sources, and over seeds where something is
 trained, with 95 % bootstrap intervals over sources.
 """
 
@@ -32,6 +32,7 @@ from graphkit.graph.store import CO_LISTENING, CoListeningGraph, Csc, Relation
 from graphkit.hgnn.device import choose_device
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.text import item_texts
 from graphkit.text_encoder import encode_texts
 
@@ -150,10 +151,12 @@ def hgnn_scores(
     device = choose_device(config.hgnn.device)
     relation = Relation(PODCAST, CO_LISTENING, PODCAST)
     csc = Csc(joined.indptr.astype(np.int64), joined.indices.astype(np.int32), joined.data)
-    graph = to_tensors(CoListeningGraph({PODCAST: data.num}, {relation: csc}, {PODCAST: data.text}), device)
+    links = CoListeningGraph({PODCAST: data.num}, {relation: csc}, {PODCAST: data.text})
+    graph = to_tensors(links, device)
     pooling = back_end(config.hgnn, str(device))
     run = fit(graph, config.hgnn, seed, pooling, wall_limit=limit)
-    z = embed_graph(run.state.model, graph, pooling)[PODCAST].cpu().numpy()
+    whole = to_tensors(with_text_neighbours(links, config.hgnn.text_neighbours), device)
+    z = embed_graph(run.state.model, whole, pooling)[PODCAST].cpu().numpy()
     about = {"seed": seed, "seconds": round(run.wall_seconds, 1), "epochs": len(run.checks)}
     return z[sources] @ z.T, about | {"best_epoch": run.state.best_epoch, "mrr": run.best, "stopped": run.stopped}
 

@@ -37,6 +37,7 @@ from graphkit.graph.store import FIT, SERVE, read_graph
 from graphkit.hgnn.device import choose_device
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 
 METRIC, FOLDER, POOLED = "NDCG@10", "hgnn-quality", "all"
 #: One preset's NDCG@10 of every list, by target type: float64 [num_users of the type], mean over seeds.
@@ -107,7 +108,8 @@ class Bench:
         device = choose_device(config.hgnn.device)
         pooling = back_end(config.hgnn, str(device))
         run = fit(to_tensors(read_graph(graph, FIT), device), config.hgnn, seed, pooling, wall_limit=limit)
-        embedded = embed_graph(run.state.model, to_tensors(read_graph(graph, SERVE), device), pooling)
+        serve = with_text_neighbours(read_graph(graph, SERVE), config.hgnn.text_neighbours)
+        embedded = embed_graph(run.state.model, to_tensors(serve, device), pooling)
         vectors = {t: embedded[t].cpu().numpy() for t in self.dataset.meta.types}
         model = MeanOfHistory("HGNN", self.histories, vectors)
         values = {
