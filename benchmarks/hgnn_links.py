@@ -5,8 +5,8 @@ python benchmarks/hgnn_links.py --source DATA/podcasts_catalogue --seeds 0 1 2 -
 Train links make a graph of one type, undirected; validation is cut from them. For each podcast with test links all
 others are ranked, less its train links. ``both ways`` also leaves out those that name it in a train link. The cold
 slice: a tenth of the podcasts with test links (others with every seed) lose all their train links, are embedded from
-their text alone (or the neighbours that ``hgnn.text_neighbours`` finds by it), and are ranked for as before. Figures are means over sources, and over seeds where something is
-trained, with 95 % bootstrap intervals over sources.
+their text alone (or the neighbours that ``hgnn.text_neighbours`` finds by it), and are ranked for as before. Figures
+are means over sources, and over seeds where something is trained, with 95 % bootstrap intervals over sources.
 """
 
 from __future__ import annotations

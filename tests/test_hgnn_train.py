@@ -21,8 +21,12 @@ from graphkit.graph.store import FIT, LISTENING, SERVE, read_graph
 from graphkit.hgnn import fit as fit_module
 from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.hgnn.graph_tensors import to_tensors
+from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import LinkSets, find_links
+from graphkit.hgnn.model_file import load_model
+from graphkit.hgnn.neighbours import load_pooling
 from graphkit.hgnn.step import Step
+from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.hgnn.train import train_hgnn
 from graphkit.vectors import load_vectors
 from tests.hgnn_graphs import CPU, both_directions, commit_graph, pairs_of, write_graph_batch
@@ -80,6 +84,17 @@ def test_what_the_stage_writes(tmp_path: Path) -> None:
     assert batch.manifest.space_id is not None
     assert batch.manifest.space_id.startswith("hgnn-")
     assert sorted(batch.manifest.files) == ["embeddings.safetensors", "model.safetensors", "training.json"]
+
+
+def test_items_without_an_edge_are_embedded_by_their_text_neighbours(tmp_path: Path) -> None:
+    batch = trained(tmp_path, "hgnn.text_neighbours=3")
+    model = load_model(batch.path("model.safetensors"))
+    graph = read_graph(Workspace(tmp_path).current("graph"), SERVE)
+    found = load_vectors(batch.path("embeddings.safetensors"))["serve/podcast"]
+    for count, same in ((3, True), (0, False)):
+        z = embed_graph(model, to_tensors(with_text_neighbours(graph, count), CPU), load_pooling("torch"))["podcast"]
+        assert np.allclose(found[60:], z[60:], atol=1e-5) == same
+        np.testing.assert_allclose(found[:60], z[:60], atol=1e-5)
 
 
 def test_balanced_counts_are_logged(tmp_path: Path) -> None:
