@@ -170,7 +170,7 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
             estimate = pipeline.estimate(workspace, config, stage)
             console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
             return
-        rank, alone = os.environ.get("RANK", "0"), os.environ.get("WORLD_SIZE", "1") == "1"
+        rank, alone = os.environ.get("RANK", "0"), stage != "hgnn" or os.environ.get("WORLD_SIZE", "1") == "1"
         # Several processes find out together, in the stage, lest one leaves and the others wait for it.
         done = pipeline.finished(workspace, stage, config) if alone else None
         module, _, attribute = function.partition(":")

@@ -35,7 +35,7 @@ from record import record
 
 from graphkit.artefacts import Workspace
 from graphkit.config import load_config
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.datasets.store import Dataset
 from graphkit.graph.roles import SPARSE, type_roles
 from graphkit.graph.store import CO_LISTENING, Relation

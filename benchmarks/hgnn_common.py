@@ -20,7 +20,7 @@ import torch
 from scipy import sparse
 
 from graphkit.artefacts import Workspace
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.evaluation.bootstrap import interval, resampled_means
 from graphkit.graph.store import FIT, Relation, read_graph
 from graphkit.hgnn.device import choose_device, generator, prepare

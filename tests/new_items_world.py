@@ -13,7 +13,7 @@ import torch
 from graphkit import build_graph, sample_world, train_hgnn
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import Config, load_config
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.graph.store import CO_LISTENING, SERVE, CoListeningGraph, Relation, read_graph
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import load_config
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.describe.components import ComponentFinder
 from graphkit.describe.degrees import in_degrees, summarise_degrees
 from graphkit.describe.graph import SnapshotDescription, measure_graph

@@ -7,12 +7,12 @@ import math
 import pytest
 import torch
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.links import LinkSets, find_links
 from graphkit.hgnn.losses import softmax_loss
 from graphkit.hgnn.model import HeteroSage
-from graphkit.hgnn.negatives import batch_ends, draw_correction, link_frequency, neighbours_of
+from graphkit.hgnn.negatives import batch_ends, expected_draws, link_frequency, neighbours_of
 from graphkit.hgnn.neighbours import load_pooling
 from graphkit.hgnn.objective import Objective, Part
 from tests.hgnn_graphs import co, random_graph, tangled_graph
@@ -50,7 +50,7 @@ def test_the_parts_of_a_batch_add_up_to_the_whole(sets, make_graph) -> None:
     model = new_model(graph, (6, 5, 4), num_ids=graph.num_nodes)
     batch = some_links(graph)
     frequency = link_frequency(graph.num_nodes, batch, {r: len(links) for r, links in batch.items()})
-    objective = Objective(graph, POOLING, config, frequency)
+    objective = Objective(graph, POOLING, config, frequency, batches=1)
     whole = objective.loss(model, batch, seeded(3))
     parts = [objective.loss(model, batch, seeded(3), Part(rank, 3)) for rank in range(3)]
     torch.testing.assert_close(sum(parts), whole)
@@ -93,27 +93,51 @@ def test_frequency_counts_both_ends_of_what_an_epoch_draws() -> None:
     assert float(frequency["audiobook"][4]) == pytest.approx(share, rel=1e-5)
 
 
-def test_the_correction_by_hand() -> None:
-    """Of 4 nodes, 1 drawn evenly and 2 by frequency: 1/4 + 2 f / 10 times each, 3/4 on average."""
-    frequency = torch.tensor([0.0, 2.0, 3.0, 5.0])
-    expected = [math.log((0.25 + 0.2 * f) / 0.75) for f in (0, 2, 3)]
-    found = draw_correction(frequency, uniform=1, from_batch=2, total_ends=10).tolist()
-    assert found[:3] == pytest.approx(expected)
-    assert found[3] == pytest.approx(math.log(1 / 0.75))  # at most once in a pool
-    assert draw_correction(frequency, uniform=3, from_batch=0, total_ends=10).tolist() == [0.0] * 4
+def test_expected_draws_by_hand() -> None:
+    """Of 4 nodes, 1 drawn evenly and 2 by frequency: 1/4 + 2 f / 10 times each, at most once."""
+    found = expected_draws(torch.tensor([0.0, 2.0, 3.0, 5.0]), uniform=1, from_batch=2).tolist()
+    assert found == pytest.approx([0.25, 0.65, 0.85, 1.0])
+    assert expected_draws(torch.zeros(4), uniform=3, from_batch=0).tolist() == pytest.approx([0.75] * 4)
 
 
-def test_the_correction_makes_up_for_popular_draws() -> None:
-    """Negatives drawn by popularity, corrected, weigh on average what all nodes drawn evenly do."""
-    draw = seeded()
-    n, drawn = 40, 12
-    scores, frequency = torch.randn(n, generator=draw), torch.rand(n, generator=draw) ** 3
-    correction = draw_correction(frequency, 0, drawn, float(frequency.sum()))
-    total = 0.0
-    for _ in range(3000):
-        chosen = torch.rand(n, generator=draw) < (drawn * frequency / frequency.sum()).clamp(max=1)
-        total += float((scores[chosen] - correction[chosen]).exp().sum()) / 3000
-    assert total == pytest.approx(float(scores.exp().sum()) * drawn / n, rel=0.1)
+def corrections(config: HgnnSection, batches: int) -> dict[str, torch.Tensor]:
+    graph = random_graph()
+    links = find_links(graph)
+    frequency = link_frequency(graph.num_nodes, links, {r: len(of_it) for r, of_it in links.items()})
+    return Objective(graph, POOLING, config, frequency, batches)._correction
+
+
+def test_even_draws_need_no_correction() -> None:
+    for types in ("target", "catalogue"):
+        config = HgnnSection(negatives=8, batch_negatives=0, negative_types=types)
+        for correction in corrections(config, 1).values():
+            assert correction.tolist() == pytest.approx([0.0] * len(correction), abs=1e-6)
+
+
+@pytest.mark.parametrize("types", ["target", "catalogue"])
+def test_pools_hold_each_node_as_often_as_the_correction_says(types: str) -> None:
+    """Whole catalogues and single types; batches with fewer ends than are asked for."""
+    graph = random_graph()
+    links = find_links(graph)
+    config = HgnnSection(negatives=9, batch_negatives=12, hard_negatives=0, negative_types=types)
+    frequency = link_frequency(graph.num_nodes, links, {r: len(of_it) for r, of_it in links.items()})
+    batches = 14
+    objective = Objective(graph, POOLING, config, frequency, batches)
+    drawn = {t: torch.zeros(n) for t, n in graph.num_nodes.items()}
+    rounds, draw = 1500, seeded()
+    for _ in range(rounds):
+        batch = {
+            r: of_it.take(torch.randperm(len(of_it), generator=draw)[: len(of_it) // batches])
+            for r, of_it in links.items()
+        }
+        for t, pool in objective._pools(batch, draw).items():
+            drawn[t][pool] += 1 / rounds
+    every, expected = torch.cat([*drawn.values()]), torch.cat([*objective._correction.values()])
+    rate = torch.log(every.clamp_min(1e-6))
+    groups = [slice(0, 20), slice(20, 50)] if types == "target" else [slice(0, 50)]
+    for group in groups:  # up to a constant, and to what falls on the same node twice
+        difference = rate[group] - expected[group]
+        assert float((difference - difference.median()).abs().max()) < 0.45
 
 
 def test_the_softmax_subtracts_the_correction() -> None:

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import ConfigError
 from graphkit.hgnn.blocks import sample_blocks, sample_in_edges
 from graphkit.hgnn.draws import draw_distinct
@@ -81,6 +81,8 @@ def test_a_reference_relation_must_be_there_and_have_links(reference: str) -> No
         draw_counts({AA: 0, AP: 100, PP: 900}, HgnnSection(reference_relation=reference))
     with pytest.raises(ConfigError, match="did you mean 'audiobook-podcast'"):
         draw_counts({AP: 100, PP: 900}, HgnnSection(reference_relation="audiobook-podcasts"))
+    with pytest.raises(ConfigError, match="audiobook-podcasts"):  # whatever the sampler
+        draw_counts({AP: 100}, HgnnSection(reference_relation="audiobook-podcasts", sampler="unbalanced"))
 
 
 @settings(deadline=None, max_examples=60)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.hgnn import device as devices
 from graphkit.hgnn.device import DeviceError, choose_device, choose_precision
 from graphkit.hgnn.gradients import FlatGradients

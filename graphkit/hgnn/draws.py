@@ -100,9 +100,9 @@ def _signed(number: int) -> int:
 
 @cache
 def _compiled() -> Any:
-    """The compiled loop; None on a machine without numba."""
+    """The compiled loop; None on a machine without a numba that works."""
     try:
         from graphkit.hgnn.draws_compiled import in_edge_positions as loop
-    except ModuleNotFoundError:
+    except (ImportError, OSError):
         return None
     return loop

@@ -66,11 +66,7 @@ def dependency_graph(
     ``ids[t]`` is ascending; node i of the part is node ``ids[t][i]`` of the graph. Only nodes less than ``hops``
     edges away have their in-edges, so the embeddings of the others are not those of the whole graph.
     """
-    pooled = {t: np.zeros(n, bool) for t, n in graph.num_nodes.items()}
-    for node_type, ids in nodes.items():
-        pooled[node_type][ids] = True
-    for _ in range(hops - 1):
-        pooled = _with_sources(graph, pooled)
+    pooled = reached_nodes(graph, nodes, hops - 1)
     kept = _with_sources(graph, pooled)
     number = {t: np.cumsum(mask) - 1 for t, mask in kept.items()}  # in the part; of kept nodes only
     relations = {
@@ -80,6 +76,16 @@ def dependency_graph(
     features = {t: own[kept[t]] for t, own in graph.features.items()}
     num_nodes = {t: int(mask.sum()) for t, mask in kept.items()}
     return CoListeningGraph(num_nodes, relations, features), {t: np.flatnonzero(m) for t, m in kept.items()}
+
+
+def reached_nodes(graph: CoListeningGraph, nodes: Mapping[str, Ints], hops: int) -> dict[str, Mask]:
+    """``nodes`` (ids per type) and what leads to them in at most ``hops`` edges: bool [num_nodes] per type."""
+    reached = {t: np.zeros(n, bool) for t, n in graph.num_nodes.items()}
+    for node_type, ids in nodes.items():
+        reached[node_type][ids] = True
+    for _ in range(hops):
+        reached = _with_sources(graph, reached)
+    return reached
 
 
 def _with_sources(graph: CoListeningGraph, reached: Mapping[str, Mask]) -> dict[str, Mask]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import DataError
 from graphkit.graph.store import Relation
 from graphkit.hgnn.device import generator
@@ -58,8 +58,8 @@ class Fit:
         plan = Plan.of(links, self.config)
         frequency = link_frequency(train_graph.num_nodes, links, plan.counts)
         state = self._start({t: often > 0 for t, often in frequency.items()})
-        self.team.agree("graph and weights", _fingerprint(state, plan))
-        objective = Objective(train_graph, self.pooling, self.config, frequency)
+        self.team.agree("graph, settings and weights", _fingerprint(state, plan))
+        objective = Objective(train_graph, self.pooling, self.config, frequency, plan.batches)
         step = Step(objective, state.model, state.optimiser, self.checkpoint_dir, self.team)
         for epoch in self._epochs(state):
             self._epoch(epoch, plan, step, state)
@@ -184,5 +184,6 @@ def _record(epoch: int, plan: Plan, state: TrainingState, mrr: dict[str, float])
 def _fingerprint(state: TrainingState, plan: Plan) -> bytes:
     """What processes that train together must have in common before they start."""
     weights = [tensor.detach().cpu().numpy().tobytes() for tensor in state.model.state_dict().values()]
-    about = f"{plan.available} {plan.counts} {state.epochs} {state.running}"
+    device = next(state.model.parameters()).device.type
+    about = f"{device} {plan.config} {plan.available} {plan.counts} {state.epochs} {state.running}"
     return b"".join([*weights, about.encode()])

@@ -83,16 +83,13 @@ def neighbours_of(graph: GraphTensors, node_type: str, nodes: Tensor, generator:
     return edges.indices[position[degree > 0]].long()
 
 
-def draw_correction(frequency: Tensor, uniform: int, from_batch: int, total_ends: float) -> Tensor:
-    """The log of how much likelier than the average node each node gets into a pool: float32 [num_nodes].
+def expected_draws(frequency: Tensor, uniform: float, from_batch: float) -> Tensor:
+    """How often each node is expected in a pool: float32 [num_nodes], at most 1.
 
-    Of ``uniform`` nodes drawn evenly, and ``from_batch`` in proportion to ``frequency`` (of ``total_ends`` in all).
+    Of ``uniform`` nodes drawn evenly, and ``from_batch`` in proportion to ``frequency`` [num_nodes].
     """
-    n = len(frequency)
-    if not from_batch or not n:
-        return torch.zeros_like(frequency)
-    expected = (uniform / n + from_batch * frequency / total_ends).clamp(1e-9, 1)
-    return torch.log(expected * n / (uniform + from_batch))
+    evenly, by_frequency = uniform / max(len(frequency), 1), from_batch / frequency.sum().clamp_min(1e-9)
+    return (evenly + by_frequency * frequency).clamp_max(1)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.hgnn.blocks import Block, places, sample_blocks
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.links import LinkSets, exclusion
@@ -20,8 +20,8 @@ from graphkit.hgnn.negatives import (
     Pools,
     Rejection,
     batch_ends,
-    draw_correction,
     draw_pools,
+    expected_draws,
     neighbours_of,
     type_groups,
 )
@@ -61,14 +61,14 @@ class Pairs(NamedTuple):
 class Objective:
     """What is minimised over ``graph``, from which held-out links are gone already.
 
-    ``frequency`` says how often an epoch meets each node (``link_frequency``); without it draws from the batch
-    are not corrected for.
+    ``frequency`` says how often an epoch of so many ``batches`` meets each node (``link_frequency``).
     """
 
     graph: GraphTensors
     pooling: Pooling
     config: HgnnSection
-    frequency: Pools | None = None
+    frequency: Pools
+    batches: int
 
     def loss(self, model: HeteroSage, batch: LinkSets, generator: torch.Generator, part: Part = WHOLE) -> Tensor:
         """Mean loss of a batch's links, of which message passing sees no edge of any kind: scalar.
@@ -93,7 +93,8 @@ class Objective:
         nodes = blocks[0].src_nodes
         features = {t: self.graph.features[t][its_nodes] for t, its_nodes in nodes.items()}
         ids = nodes
-        for unknown in (self._some_nodes(self.config.id_dropout, generator), cold):
+        dropped = self.config.id_dropout if model.shape.num_ids else 0
+        for unknown in (self._some_nodes(dropped, generator), cold):
             if unknown is not None:
                 ids = {t: torch.where(unknown[t][nodes[t]], -1, its_ids) for t, its_ids in ids.items()}
         z: dict[str, Tensor] = model(features, blocks, self.pooling, ids)
@@ -119,16 +120,18 @@ class Objective:
 
     @cached_property
     def _correction(self) -> Pools:
-        if self.frequency is None:
-            return {t: torch.zeros(n, device=self.graph.device) for t, n in self.graph.num_nodes.items()}
-        found = {}
+        """The log of how much likelier than the average node of its group each node is drawn: float32 [num_nodes]."""
+        found: Pools = {}
         for group in self._groups:
-            num = sum(self.graph.num_nodes[t] for t in group)
+            num = max(sum(self.graph.num_nodes[t] for t in group), 1)
+            expected, total = {}, 0.0
             for t in group:
-                uniform = round(min(self.config.negatives, num) * self.graph.num_nodes[t] / max(num, 1))
-                frequency = self.frequency[t]
-                total = float(frequency.sum().clamp_min(1e-9))
-                found[t] = draw_correction(frequency, uniform, self.config.batch_negatives, total)
+                uniform = min(self.config.negatives, num) * self.graph.num_nodes[t] / num
+                ends = float(self.frequency[t].sum()) / self.batches  # of a batch
+                from_batch = min(self.config.batch_negatives, ends)
+                expected[t] = expected_draws(self.frequency[t], uniform, from_batch)
+                total += uniform + from_batch
+            found |= {t: torch.log(often * num / total) for t, often in expected.items()}
         return found
 
     @property

@@ -8,7 +8,7 @@ from typing import Final
 
 import torch
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.graph.store import Relation
 from graphkit.hgnn.device import generator
@@ -30,8 +30,8 @@ def draw_counts(available: dict[Relation, int], config: HgnnSection) -> dict[Rel
     present = {relation: count for relation, count in available.items() if count}
     if not present:
         return {}
+    standard = _of_reference(present, config.reference_relation)
     if config.sampler == "balanced":
-        standard = _of_reference(present, config.reference_relation)
         wanted = min(max(standard, config.min_edges_per_relation), config.max_edges_per_relation)
         return {relation: min(count, wanted) for relation, count in present.items()}
     share = min(1.0, config.max_edges_per_relation / max(present.values()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 
 #: The share of all steps over which the rate rises, and what it falls to, as a share of its height (cosine).
 WARM_UP: Final = 0.05

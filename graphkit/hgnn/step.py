@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.hgnn.device import choose_precision
 from graphkit.hgnn.distributed import Team
 from graphkit.hgnn.failure import not_finite, save_failed_batch

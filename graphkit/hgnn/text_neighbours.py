@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +13,8 @@ from graphkit.graph.store import CoListeningGraph, Csc
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+Masks = Mapping[str, Mask]
 
 #: Similarities held at once.
 _SCORES: Final = 2**24
@@ -19,20 +22,23 @@ _SCORES: Final = 2**24
 _LEAST: Final = 1e-3
 
 
-def with_text_neighbours(graph: CoListeningGraph, count: int) -> CoListeningGraph:
+def with_text_neighbours(
+    graph: CoListeningGraph, count: int, rows: Masks | None = None, among: Masks | None = None
+) -> CoListeningGraph:
     """The graph with up to ``count`` in-edges for each item that has text and no in-edge of any relation.
 
     They come from the items of its type with in-edges whose text vectors have the largest cosine with its own,
     weighed by it, and belong to the type's first relation with itself; where there is none, nothing is added. No
-    other node's in-edges change. An item's own text alone says where it lies among other texts, but not where among
-    embeddings that were learned from listening: its neighbours' do.
+    other node's in-edges change. ``rows`` and ``among`` (bool [num_nodes] per type) say which items may get such
+    edges and which they may come from; by default all. An item's own text alone says where it lies among other texts,
+    but not where among embeddings that were learned from listening: its neighbours' do.
     """
     relations = dict(graph.relations)
     for node_type, text in graph.features.items() if count else ():
         relation = next((r for r in relations if r.src == r.dst == node_type), None)
-        linked = _has_in_edges(graph, node_type)
-        known = np.asarray(text).any(axis=1)
-        lonely, others = np.flatnonzero(known & ~linked), np.flatnonzero(known & linked)
+        linked, known = has_in_edges(graph, node_type), np.asarray(text).any(axis=1)
+        lonely = np.flatnonzero(known & ~linked & (True if rows is None else rows[node_type]))
+        others = np.flatnonzero(known & (linked if among is None else among[node_type]))
         if relation is not None and len(lonely) and len(others):
             nearest, weight = _nearest(_unit(text), lonely, others, min(count, len(others)))
             relations[relation] = _joined(relations[relation], lonely, nearest, weight)
@@ -45,7 +51,8 @@ def _unit(vectors: Floats) -> Floats:
     return unit
 
 
-def _has_in_edges(graph: CoListeningGraph, node_type: str) -> npt.NDArray[np.bool_]:
+def has_in_edges(graph: CoListeningGraph, node_type: str) -> Mask:
+    """Which nodes of a type have an in-edge of any relation: bool [num_nodes]."""
     found = np.zeros(graph.num_nodes[node_type], dtype=bool)
     for relation, csc in graph.relations.items():
         if relation.dst == node_type:

@@ -10,7 +10,7 @@ import torch
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
 from graphkit.config import Config
-from graphkit.config.sections import HgnnSection
+from graphkit.config.hgnn import HgnnSection
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
 from graphkit.hgnn.device import choose_device, choose_precision, prepare
 from graphkit.hgnn.distributed import Team, joined, team_of_environment
@@ -32,9 +32,9 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
     """Train on the graph's ``fit`` snapshot, then embed every node on ``fit`` and ``serve``.
 
     Writes ``model.safetensors``, ``embeddings.safetensors`` (``fit/<type>``, ``serve/<type>``, float32
-    [num_nodes, out_dim], unit length, items without an edge from their text alone; users too, where the graph
-    has them) and ``training.json``. Called by every process that ``torch.distributed.run`` starts, it trains one
-    model together and gives each the same batch.
+    [num_nodes, out_dim], unit length, items without an edge by their text neighbours, ``hgnn.text_neighbours``, or
+    else their text alone; users too, where the graph has them) and ``training.json``. Called by every process that
+    ``torch.distributed.run`` starts, it trains one model together and gives each the same batch.
     Raises DeviceError, InputError for a back end that is not there, DataError for a graph without edges.
     """
     graph_batch = workspace.upstream("hgnn")["graph"]
