@@ -5,8 +5,8 @@ python benchmarks/hgnn_balance.py WORKSPACE --seeds 0 1 2
 Balanced is the default. Unbalanced takes all links of every relation each epoch, as the paper has it; a run is looked
 at after its epochs, so a third contestant, ``unbalanced-short``, draws from all links alike but only as many an epoch
 as the balanced one, and is looked at as often. Everything else is equal; the learning rate is constant, since a
-schedule over the planned epochs would be cut off in the longer runs. The goal is 0.99 of the smaller of two best MRRs.
-HR@10 is over held-out links within the target type with the fewest strong pairs, which get no edge.
+schedule over the planned epochs would be cut off in the longer runs. The goal is 0.99 of the smaller of two best
+MRRs. HR@10 is over held-out links within the target type with the fewest strong pairs, which get no edge.
 """
 
 from __future__ import annotations
