@@ -203,8 +203,8 @@ def test_other_weights_in_one_process_are_noticed(tmp_path: Path) -> None:
     patch = """
     start = fit.Fit._start
 
-    def other(self):
-        state = start(self)
+    def other(self, linked):
+        state = start(self, linked)
         with torch.no_grad():
             next(state.model.parameters())[0, 0] += rank
         return state
@@ -213,7 +213,7 @@ def test_other_weights_in_one_process_are_noticed(tmp_path: Path) -> None:
     """
     done = launched(program(tmp_path, patch), tmp_path)
     assert done.returncode != 0
-    assert "do not start from the same graph and weights" in done.stderr
+    assert "do not start from the same graph, settings and weights" in done.stderr
 
 
 def test_the_team_is_what_the_launcher_says(monkeypatch: pytest.MonkeyPatch) -> None:
