@@ -66,7 +66,7 @@ class HgnnSection(Section):
         "often they are met, the margin does not",
     )
     hard_negatives: Annotated[int, Field(ge=0)] = Field(
-        default=256, description="neighbours of such ends among them, of each type; not corrected for"
+        default=0, description="neighbours of such ends among them, of each type; not corrected for"
     )
     negative_types: Literal["target", "catalogue"] = Field(
         default="target", description="negatives are of the positive's type, or any node of the catalogue"
