@@ -37,7 +37,8 @@ def graphkit() -> Callable[..., Result]:
     """Run one command in this process: ``graphkit("config", "--preset", "paper")``."""
     from cli import main
 
-    return lambda *words: CliRunner().invoke(main, [str(word) for word in words])
+    runner = CliRunner(env={"GRAPHKIT_QUIET": None})  # and after a command with --quiet it is as it was
+    return lambda *words: runner.invoke(main, [str(word) for word in words])
 
 
 def graphkit_process(*words: object, **options: object) -> subprocess.CompletedProcess[str]:

@@ -25,11 +25,6 @@ nodes = st.sampled_from([(kind, item) for kind, size in NUM_ITEMS.items() for it
 ALWAYS = [Row(user, kind, 0, d * DAY) for d in (13, 19) for user in (0, 1) for kind in ("audiobook", "podcast")]
 
 
-@pytest.fixture(autouse=True)
-def _not_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("GRAPHKIT_QUIET", raising=False)
-
-
 @st.composite
 def logs(draw: st.DrawFn) -> list[Row]:
     """Rows over forty days at distinct minutes."""
