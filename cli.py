@@ -123,7 +123,8 @@ def main() -> None:
     """Listening logs in, recommendations out: co-listening graphs, GraphSAGE, two towers.
 
     \b
-    The chain:  import | sample -> build-graph -> train-hgnn -> train-towers -> export -> evaluate -> report
+    The chain:  import | sample -> build-graph -> train-hgnn -> train-towers -> weigh-edges -> export
+                -> tune-peers -> evaluate -> report
     All of it:  graphkit run --preset demo --sample -w demo
     Each command takes --help and prints an example.
     """
@@ -275,6 +276,19 @@ def _train_towers() -> None:
 
     \b
     Example:  graphkit train-towers -w demo --preset paper
+    """
+
+
+@_stage_command("weigh-edges", "edges", "graphkit:weigh_edges")
+def _weigh_edges() -> None:
+    """Learn the weights of the strongest co-listening edges: the second source of recommendations.
+
+    An item is a ridge regression on its neighbours of every type. How strongly to regularise is chosen on held-out
+    train rows, for warm and for cold users of each target type. Recommendations add up the edges' and the towers'
+    scores.
+
+    \b
+    Example:  graphkit weigh-edges -w demo --set edges.neighbours=200
     """
 
 
@@ -437,16 +451,19 @@ def run(
 @click.option("--type", "item_type", required=True, help="A target type, as audiobook.")
 @click.option("-k", "count", type=int, default=10, show_default=True, help="How many items.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
+@click.option("--why", is_flag=True, help="Name the user's own items that speak for each recommendation.")
 @_options(in_workspace, as_json, manners)
-def recommend(user: str, item_type: str, count: int, bundle: Path | None, root: Path, as_json: bool) -> None:
+def recommend(
+    user: str, item_type: str, count: int, bundle: Path | None, why: bool, root: Path, as_json: bool
+) -> None:
     """Recommend items of one type to one user, from the exported bundle alone.
 
     \b
-    Example:  graphkit recommend --user u42 --type audiobook -k 10 -w demo
+    Example:  graphkit recommend --user u42 --type audiobook -k 10 --why -w demo
     """
     from graphkit import console
 
-    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count), as_json)
+    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why), as_json)
 
 
 @main.command()

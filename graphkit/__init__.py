@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from graphkit.datasets.ingest import import_dataset
     from graphkit.describe.dataset import describe_dataset
     from graphkit.describe.graph import describe_graph
+    from graphkit.edge_weights.stage import weigh_edges
     from graphkit.evaluation.evaluate import evaluate
     from graphkit.evaluation.peers.tune import tune_peers
     from graphkit.graph.build import build_graph
@@ -50,6 +51,7 @@ __all__ = [
     "train_hgnn",
     "train_variants",
     "tune_peers",
+    "weigh_edges",
     "write_report",
 ]
 
@@ -71,6 +73,7 @@ _HOMES = {
     "train_hgnn": "graphkit.hgnn.train",
     "train_variants": "graphkit.variants.train",
     "tune_peers": "graphkit.evaluation.peers.tune",
+    "weigh_edges": "graphkit.edge_weights.stage",
     "write_report": "graphkit.report.page",
 }
 

@@ -8,7 +8,9 @@
 ``users.parquet``              ``user_id`` (sorted) and ``user`` (row)
 ``user_categorical.safetensors``  ``categorical`` int32 [num_users, num_features]
 ``histories.safetensors``      what the user tower pools, per type and signal group
-``seen.safetensors``           all strong train items per target type: never recommended again
+``seen.safetensors``           all strong train items per type: edges lead from them, and none is recommended again
+``edges.safetensors``          learned weights of co-listening edges: ``<target>/<warm or cold>/indptr``, ``/indices``
+                               and ``/weights``, a CSR from the items of all types, side by side, to the target's
 ``popularity.safetensors``     ``<type>`` int32 [num_items], users who met the item lately: the fallback
 ``features.json``              FeatureSpec, the user tower's input signature
 ``user_tower.onnx``, ``user_tower/``  the user tower for onnxruntime, and as a SavedModel
@@ -25,7 +27,7 @@ from graphkit.vectors import EMBEDDINGS_FILE as EMBEDDINGS_FILE
 from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
 from graphkit.vectors import POOLED_VECTORS_FILE as POOLED_VECTORS_FILE
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 BUNDLE_FILE: Final = "bundle.json"
 README_FILE: Final = "README.md"
 ITEMS_FILE: Final = "items.parquet"
@@ -34,6 +36,7 @@ CATEGORICAL_FILE: Final = "user_categorical.safetensors"
 CATEGORICAL: Final = "categorical"
 HISTORIES_FILE: Final = "histories.safetensors"
 SEEN_FILE: Final = "seen.safetensors"
+EDGES_FILE: Final = "edges.safetensors"
 POPULARITY_FILE: Final = "popularity.safetensors"
 FEATURES_FILE: Final = "features.json"
 ONNX_FILE: Final = "user_tower.onnx"
@@ -57,7 +60,8 @@ class IndexMeta(BaseModel):
 class BundleMeta(BaseModel):
     """``bundle.json``: what is recommended, how to search it, and where it all came from.
 
-    ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings, ``embedding_dim`` wide.
+    ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings, ``embedding_dim`` wide;
+    ``towers_weight`` is what the towers weigh in the blend for ``warm`` and for ``cold`` users, the edges' being 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +76,7 @@ class BundleMeta(BaseModel):
     num_items: dict[str, int]
     cutoff: datetime | None
     popularity_days: int
+    towers_weight: dict[str, float]
     space_id: str
     hgnn_space_id: str
     snapshot_id: str

@@ -204,12 +204,18 @@ def show_plan(rows: Rows, as_json: bool, estimate: BuildEstimate | None = None) 
         _console().print(f"[yellow]more than --memory, {estimate.memory_limit_bytes / 2**20:,.0f} MiB[/]")
 
 
+def _reasons(edges: Sequence[Mapping[str, Any]]) -> str:
+    """The user's items that speak for a recommendation, with the weights of their edges."""
+    return "; ".join(f"{edge['title'] or edge['item_id']} ({edge['weight']:.2f})" for edge in edges)
+
+
 def show_ranking(ranking: Any, as_json: bool) -> None:
     """Print recommended or similar items."""
     if as_json:
         print(json.dumps(asdict(ranking), default=str))
         return
-    show_rows(ranking.rows, as_json=False, title=f"source: {ranking.source}")
+    rows = [{**row, "why": _reasons(row["why"])} if "why" in row else row for row in ranking.rows]
+    show_rows(rows, as_json=False, title=f"source: {ranking.source}")
     if ranking.note:
         _console().print(escape(ranking.note))
 

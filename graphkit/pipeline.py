@@ -31,6 +31,7 @@ COMMANDS = {
     "graph": "build-graph",
     "hgnn": "train-hgnn",
     "towers": "train-towers",
+    "edges": "weigh-edges",
     "bundle": "export",
     "peers": "tune-peers",
     "evaluation": "evaluate",

@@ -24,13 +24,14 @@ STAGES: Final = {
     "graph": Stage("graphkit build-graph", ("graph", "text"), ("dataset",)),
     "hgnn": Stage("graphkit train-hgnn", ("hgnn",), ("graph",)),
     "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
-    "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers")),
+    "edges": Stage("graphkit weigh-edges", ("edges",), ("dataset",)),
+    "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers", "edges")),
     "peers": Stage("graphkit tune-peers", ("peers",), ("dataset",)),
     "evaluation": Stage(
         "graphkit evaluate",
         ("evaluation",),
-        ("dataset", "graph", "hgnn", "towers", "peers"),
-        ("graph", "hgnn", "towers"),
+        ("dataset", "graph", "hgnn", "towers", "edges", "peers"),
+        ("graph", "hgnn", "towers", "edges"),
     ),
     "report": Stage("graphkit report", ("report",)),
 }

@@ -36,7 +36,8 @@ bundle.similar("ITEM_ID", k=10).rows
 | `{users}` | `user_id`, sorted, and `user`, the row in every tensor |
 | `{categorical}` | `categorical` int32 [users, features] |
 | `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first |
-| `{seen}` | all items a user has met, per target type: left out of recommendations |
+| `{seen}` | all items a user has met, per type: edges lead from them, and they are left out of recommendations |
+| `{edges}` | learned weights of co-listening edges per target type, for warm and for cold users, as CSR |
 | `{popularity}` | users who met an item in the last {popularity_days} days: for users without history or features |
 | `{features}` | order of the pools, vocabularies of the categorical features |
 | `{onnx}` | the user tower for onnxruntime |
@@ -88,6 +89,7 @@ def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False
         categorical=files.CATEGORICAL_FILE,
         histories=files.HISTORIES_FILE,
         seen=files.SEEN_FILE,
+        edges=files.EDGES_FILE,
         popularity=files.POPULARITY_FILE,
         features=files.FEATURES_FILE,
         onnx=files.ONNX_FILE,

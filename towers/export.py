@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -19,6 +20,7 @@ from graphkit.config import Config
 from graphkit.config.sections import TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
+from graphkit.edge_weights.stage import read_towers_weight
 from graphkit.errors import ArtefactError
 from graphkit.graph.store import SERVE
 from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
@@ -48,6 +50,7 @@ class Sources:
     dataset: Dataset
     towers: Batch
     hgnn: Batch
+    edges: Batch
     features: UserFeatures
     embeddings: Vectors  # of the HGNN, per type [num_items, dim]
     item_vectors: Vectors  # per target type [num_items, dim]
@@ -103,7 +106,7 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     # As the towers were trained, whatever the configuration says by now.
     settings = TowersSection.model_validate(towers.manifest.settings["towers"])
     features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings)
-    return Sources(dataset, towers, hgnn, features, embeddings, item_vectors, users)
+    return Sources(dataset, towers, hgnn, upstream["edges"], features, embeddings, item_vectors, users)
 
 
 def _require_one_space(towers: Batch, hgnn: Batch) -> None:
@@ -152,6 +155,7 @@ def _describe(sources: Sources, config: Config) -> BundleMeta:
         num_items=meta.num_items,
         cutoff=meta.cutoff,
         popularity_days=export.popularity_days,
+        towers_weight=read_towers_weight(sources.edges),
         space_id=sources.towers.manifest.space_id or sources.towers.id,
         hgnn_space_id=sources.hgnn.manifest.space_id or sources.hgnn.id,
         snapshot_id=sources.dataset.batch.manifest.snapshot_id,
@@ -168,12 +172,13 @@ def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
     pooled = {pool: sources.features.histories[pool] for pool in sources.features.spec.pools}
     save_histories(work.path(files.HISTORIES_FILE), pooled)
     everything = read_histories(sources.dataset, sources.dataset.meta.cutoff)
-    seen = {p: h for p, h in everything.items() if p.group == STRONG and p.item_type in meta.targets}
+    seen = {p: h for p, h in everything.items() if p.group == STRONG}
     save_histories(work.path(files.SEEN_FILE), seen)
     counts = {name: _recent_users(sources.dataset, name, meta.popularity_days) for name in meta.targets}
     save_file(counts, work.path(files.POPULARITY_FILE))
     source = sources.towers.path(files.FEATURES_FILE)
     work.path(files.FEATURES_FILE).write_bytes(source.read_bytes())
+    shutil.copyfile(sources.edges.path(files.EDGES_FILE), work.path(files.EDGES_FILE))
 
 
 def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np.int32]:

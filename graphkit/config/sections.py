@@ -195,6 +195,25 @@ class TowersSection(Section):
         return value
 
 
+class EdgesSection(Section):
+    """The learned weights of the strongest co-listening edges, and their blend with the towers."""
+
+    neighbours: Positive = Field(
+        default=100, description="strongest edges per item and source type that get a weight"
+    )
+    l2: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
+        default=(50, 200, 1000, 5000, 20_000),
+        description="regularisations to try; validation chooses per target type, for warm and for cold users",
+    )
+    max_validation_users: Positive = Field(
+        default=1000, description="validation users ranked per target type and group, at most; a seeded sample"
+    )
+    towers_weight_warm: Annotated[float, Field(ge=0)] = Field(
+        default=0.5, description="the towers' weight in the blend for users who met the target type; the edges' is 1"
+    )
+    towers_weight_cold: Annotated[float, Field(ge=0)] = Field(default=1.0, description="the same for all others")
+
+
 class ExportSection(Section):
     """The serving bundle."""
 
@@ -253,6 +272,7 @@ class Config(Section):
     graph: GraphSection = GraphSection()
     hgnn: HgnnSection = HgnnSection()
     towers: TowersSection = TowersSection()
+    edges: EdgesSection = EdgesSection()
     export: ExportSection = ExportSection()
     peers: PeersSection = PeersSection()
     evaluation: EvaluationSection = EvaluationSection()

@@ -27,7 +27,7 @@ from graphkit.evaluation.entries import Entry
 from graphkit.evaluation.examples import read_examples
 from graphkit.evaluation.groups import ALL, TargetTask, read_tasks
 from graphkit.evaluation.metrics import DEFINITIONS, USER_METRICS, is_user_metric
-from graphkit.evaluation.models import OURS, Models, read_models
+from graphkit.evaluation.models import BLEND, OURS, Models, read_models
 from graphkit.evaluation.rank_models import USERS_DIR, rank_models
 from graphkit.evaluation.ranking import Ranker
 from graphkit.evaluation.segments import WHOLE, Segments, segment_items
@@ -127,8 +127,9 @@ def _segments(dataset: Dataset, task: TargetTask, seed: int) -> Segments:
 
 
 def _ours(entries: list[Entry]) -> Entry:
-    """2T-HGNN, or the table's last row where it is not in it."""
-    return next((entry for entry in entries if entry.name == OURS), entries[-1])
+    """What the bundle serves, else 2T-HGNN, else the table's last row."""
+    named = {entry.name: entry for entry in entries}
+    return named.get(BLEND) or named.get(OURS) or entries[-1]
 
 
 def _about(dataset: Dataset, models: Models, ours: Entry, rankers: Mapping[str, Ranker]) -> dict[str, Any]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from graphkit.artefacts import Batch
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
+from graphkit.edge_weights.scorer import Blend, EdgeScorer
+from graphkit.edge_weights.stage import read_edges, read_towers_weight
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.entries import Entry, Part
 from graphkit.evaluation.peers.popularity import recent_popularity
@@ -26,6 +28,8 @@ from graphkit.variants.runs import VariantRun
 from graphkit.vectors import EMBEDDINGS_FILE, ITEM_VECTORS_FILE, USER_VECTORS_FILE, Vectors, load_vectors
 
 OURS: Final = "2T-HGNN"
+EDGES: Final = "Edge weights"
+BLEND: Final = "2T-HGNN + edges"
 HGNN: Final = "HGNN"
 TEXT_KNN: Final = "LLM-KNN"
 
@@ -65,7 +69,9 @@ def read_models(
         found.entries.append(
             Entry(OURS, "dot product of the user tower and the item tower", _runs(loads), trained=True)
         )
-    for name, stage in ((TEXT_KNN, "graph"), (HGNN, "hgnn"), (OURS, "towers")):
+    if "edges" in upstream:
+        _add_edges(found, dataset, upstream["edges"])
+    for name, stage in ((TEXT_KNN, "graph"), (HGNN, "hgnn"), (OURS, "towers"), (EDGES, "edges")):
         if stage not in upstream:
             found.left_out[name] = f"there is no {stage} yet: run `{STAGES[stage].command}`"
     return _chosen(found, config.evaluation.models)
@@ -101,6 +107,26 @@ def _add_variants(found: Models, runs: Sequence[VariantRun], dataset: Dataset) -
             found.entries.append(Entry(variant.label, variant.what, _runs(loads), trained=True))
         elif variant.name in GROUPS["baselines"] and variant.name != BASE:
             found.left_out[variant.label] = f"not trained from what is current: run `graphkit ablate {variant.name}`"
+
+
+def _add_edges(found: Models, dataset: Dataset, batch: Batch) -> None:
+    """The edges alone, and what the bundle serves: their blend with the towers, run by run."""
+    load = cache(partial(read_edges, batch, dataset))
+    towers = next((entry for entry in found.entries if entry.name == OURS), None)
+    what = "summed learned weights of the co-listening edges from the user's strong items"
+    found.entries.insert(len(found.entries) - (towers is not None), Entry(EDGES, what, ((Part(load),),)))
+    if towers is None:
+        return
+    weight = read_towers_weight(batch)
+    runs = tuple((Part(partial(_blend, load, part.load, weight)),) for (part,) in towers.runs)
+    what = f"the scores of both in spreads over the catalogue; the towers weigh {weight['warm']:g} for warm users, "
+    found.entries.append(Entry(BLEND, f"{what}{weight['cold']:g} for cold ones", runs, trained=True))
+
+
+def _blend(
+    edges: Callable[[], EdgeScorer], towers: Callable[[], Recommender], weight: Mapping[str, float]
+) -> Recommender:
+    return Blend(BLEND, edges(), towers(), weight)
 
 
 def _variant(run: VariantRun, dataset: Dataset) -> Recommender:

@@ -20,6 +20,7 @@ from graphkit.user_features import FeatureSpec, Histories, UserFeatures, UserInp
 
 if TYPE_CHECKING:
     from graphkit.serving.catalogue import Catalogue
+    from graphkit.serving.edges import EdgeWeights
     from graphkit.serving.index import ItemIndex
     from graphkit.serving.recommend import Recommendations
     from graphkit.serving.similar import SimilarItems
@@ -55,11 +56,13 @@ class Bundle:
     def folder(self) -> Path:
         return self.batch.folder
 
-    def recommend(self, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True) -> Recommendations:
+    def recommend(
+        self, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True, why: bool = False
+    ) -> Recommendations:
         """See ``graphkit.serving.recommend.recommend``."""
         from graphkit.serving.recommend import recommend
 
-        return recommend(self, user_id, item_type, k, exclude_seen)
+        return recommend(self, user_id, item_type, k, exclude_seen, why)
 
     def similar(
         self, item_id: str, item_type: str | None = None, within: str | None = None, k: int = 10
@@ -117,8 +120,16 @@ class Bundle:
 
     @cached_property
     def seen(self) -> Histories:
-        """Every user's strong train items, per target type."""
+        """Every user's strong train items, per type."""
         return map_histories(self.batch.path(files.SEEN_FILE))
+
+    @cached_property
+    def edges(self) -> EdgeWeights:
+        """The weights of the co-listening edges from the users' strong items."""
+        from graphkit.serving.edges import EdgeWeights
+
+        num_items = {name: self.meta.num_items[name] for name in self.meta.types}
+        return EdgeWeights.open(self.batch.path(files.EDGES_FILE), self.seen, num_items)
 
     @cached_property
     def _indexes(self) -> dict[str, ItemIndex]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,9 @@ from graphkit.errors import ArtefactError
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]
+
+#: Item vectors held at once as float64.
+_ROWS: Final = 65_536
 
 
 class ItemIndex:
@@ -35,17 +39,31 @@ class ItemIndex:
                 fix="run `graphkit export` again",
             )
 
-    def top(self, query: Floats, k: int, hidden: Items, search_k: int | None = None) -> tuple[Items, Floats]:
-        """The ``k`` best items that are not ``hidden``, best first, with their dot products.
-
-        It fetches as many more as are hidden; where the index gives fewer than ``k``, all items are scored.
-        """
-        num_items = len(self._vectors)
-        wanted = min(k, num_items - len(hidden))
-        found = self._annoy.get_nns_by_vector(query, min(k + len(hidden), num_items), search_k or self._search_k)
-        items = np.setdiff1d(np.array(found, dtype=np.int64), hidden)
-        if len(items) < wanted:
-            items = np.setdiff1d(np.arange(num_items), hidden)
-        scores = self._vectors[items] @ query
-        order = np.argsort(-scores, kind="stable")[:k]
+    def nearest(self, query: Floats, n: int) -> tuple[Items, Floats]:
+        """``n`` items, best first, with their dot products; where the index gives fewer, all are scored."""
+        found = self._annoy.get_nns_by_vector(query, n, max(n, self._search_k))
+        items = np.array(found, dtype=np.int64) if len(found) == n else np.arange(len(self._vectors))
+        scores = self.dots(query, items)
+        order = np.argsort(-scores, kind="stable")[:n]
         return items[order], scores[order]
+
+    def dots(self, query: Floats, items: Items) -> Floats:
+        """The dot products of some items: float32 [n]."""
+        dots: Floats = self._vectors[items] @ query
+        return dots
+
+    def spread(self, query: Floats) -> float:
+        """The standard deviation of the dot products of all items."""
+        return float(np.sqrt(max(float(query @ self._covariance @ query), 0.0)))
+
+    @cached_property
+    def _covariance(self) -> npt.NDArray[np.float64]:
+        """Of the item vectors, as a population: float64 [dim, dim]."""
+        total, products = np.zeros(self._vectors.shape[1]), np.zeros((self._vectors.shape[1],) * 2)
+        for start in range(0, len(self._vectors), _ROWS):
+            rows = self._vectors[start : start + _ROWS].astype(np.float64)
+            total += rows.sum(axis=0)
+            products += rows.T @ rows
+        mean = total / max(len(self._vectors), 1)
+        covariance: npt.NDArray[np.float64] = products / max(len(self._vectors), 1) - np.outer(mean, mean)
+        return covariance

@@ -1,4 +1,4 @@
-"""Recommendations for one user: history and features, user tower, index; popularity where there are none."""
+"""Recommendations for one user: the towers' score and the edges' in one; popularity where nothing is known."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.errors import InputError, did_you_mean
+from graphkit.serving.blend import blended_top
 from graphkit.user_features import STRONG, UNKNOWN, Pool, UserInputs
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle
 
 TOWERS: Final = "towers"
+BLEND: Final = "towers and edges"
 POPULARITY: Final = "popularity"
+#: Items of the user that are named as the reason for a recommendation, at most.
+_REASONS: Final = 3
 
 Items = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
@@ -23,10 +27,12 @@ Scores = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class Recommendations:
-    """Best first; ``rows`` have rank, item_id, title, genre and score.
+    """Best first; ``rows`` have rank, item_id, title, genre and score, and ``why`` where that was asked for.
 
-    ``source`` is ``towers`` (score: dot product of user and item vector) or ``popularity`` (score: users
-    who met the item lately). ``note`` says what is out of the ordinary.
+    ``source`` is ``towers and edges`` (score: both in spreads over the catalogue, see ``blended_top``), ``towers``
+    where no edge leads from the user's items (score: the towers' part alone), or ``popularity`` (score: users who
+    met the item lately). ``why`` lists the user's items whose co-listening edges speak for the item, heaviest first:
+    ``item_type``, ``item_id``, ``title`` and the edge's ``weight``. ``note`` says what is out of the ordinary.
     """
 
     user_id: str
@@ -37,25 +43,41 @@ class Recommendations:
 
 
 def recommend(
-    bundle: Bundle, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True
+    bundle: Bundle, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True, why: bool = False
 ) -> Recommendations:
     """The ``k`` items of ``item_type`` for a user, without those seen in train (strong signals).
 
-    A user who is unknown, or of whom no history and no feature is known, gets what is popular. Raises
-    InputError for a type the bundle does not recommend and for k < 1.
+    A user who is unknown, or of whom no history and no feature is known, gets what is popular. ``why`` adds reasons.
+    Raises InputError for a type the bundle does not recommend and for k < 1.
     """
     _check(bundle, item_type, k)
     user = bundle.catalogue.user(user_id)
     hidden = _seen(bundle, user, item_type) if exclude_seen and user is not None else np.array([], dtype=np.int64)
     inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
-    if inputs is None or _is_blank(inputs):
-        source, why = POPULARITY, "unknown user" if user is None else "user without recent history or features"
+    edges = None if user is None else bundle.edges.scores(user, item_type)
+    reached = edges is not None and bool(edges.any())
+    if user is None or inputs is None or edges is None or (_is_blank(inputs) and not reached):
+        source, odd = POPULARITY, "unknown user" if user is None else "user without history or features"
         items, scores = _popular(bundle, item_type, k, hidden)
     else:
-        source, why = TOWERS, ""
-        items, scores = bundle.index(item_type).top(bundle.user_vectors(inputs)[0], k, hidden)
+        source, odd = BLEND if reached else TOWERS, ""
+        weight = bundle.meta.towers_weight[bundle.edges.group(user, item_type)]
+        vector = bundle.user_vectors(inputs)[0]
+        items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, hidden)
     rows = ranked(bundle, item_type, items, scores)
-    return Recommendations(user_id, item_type, source, rows, _note(why, bundle, item_type, k, len(rows), len(hidden)))
+    if why and user is not None:
+        _explain(bundle, user, item_type, items, rows)
+    return Recommendations(user_id, item_type, source, rows, _note(odd, bundle, item_type, k, len(rows), len(hidden)))
+
+
+def _explain(bundle: Bundle, user: int, item_type: str, items: Items, rows: list[dict[str, Any]]) -> None:
+    """Add to each row the user's own items that speak for it."""
+    for row, supports in zip(rows, bundle.edges.supports(user, item_type, items, _REASONS), strict=True):
+        row["why"] = []
+        for edge in supports:
+            about = bundle.catalogue.about(edge.item_type, edge.item)
+            named = {"item_type": edge.item_type, "item_id": about["item_id"], "title": about["title"]}
+            row["why"].append(named | {"weight": round(edge.weight, 6)})
 
 
 def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list[dict[str, Any]]:
@@ -98,8 +120,8 @@ def _popular(bundle: Bundle, item_type: str, k: int, hidden: Items) -> tuple[Ite
     return items, users[items].astype(np.float64)
 
 
-def _note(why: str, bundle: Bundle, item_type: str, k: int, listed: int, hidden: int) -> str:
-    notes = [f"{why}: what is popular"] if why else []
+def _note(odd: str, bundle: Bundle, item_type: str, k: int, listed: int, hidden: int) -> str:
+    notes = [f"{odd}: what is popular"] if odd else []
     if listed < k:
         left_out = f", without the {hidden} seen ones" if hidden else ""
         notes.append(f"fewer than {k}: these are all {bundle.meta.num_items[item_type]} items{left_out}")

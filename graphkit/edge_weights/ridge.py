@@ -1,0 +1,127 @@
+"""Weights of the strongest co-listening edges, learned: each item is a ridge regression on its neighbours.
+
+For an item j with the neighbours N, w = (G_NN + l2 I)^-1 G_Nj, where G = X'X counts the users that two items share:
+EASE (Steck 2019) held to the edges of the graph, or SLIM on a chosen support (Ning and Karypis 2011, fsSLIM).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from graphkit.compiled import compiled
+from graphkit.evaluation.peers.item_knn import Similarity, fit_item_knn
+from graphkit.evaluation.peers.rows import over_rows
+from graphkit.evaluation.peers.train_data import TrainData
+from graphkit.evaluation.recommender import Floats
+
+#: Which edges are the strongest: n_ij / (n_i^0.3 n_j^0.7 + 10) from i to j. Sources of many users speak more often
+#: than the cosine lets them, which is what a type of few users needs; a pair of few users is shrunk.
+_SHRINKAGE: Final = 10.0
+_TARGET_EXPONENT: Final = 0.7
+
+
+def strongest_edges(train: TrainData, neighbours: int, threads: int) -> dict[str, Any]:
+    """Per target type, the ``neighbours`` items of each type that are the strongest for each of its items.
+
+    Sparse float32 CSC [all items, num_items] of asymmetric cosines (Aiolli 2013), source items ascending. Of equal
+    ones those of the items with more users stay.
+    """
+    strength = Similarity(_SHRINKAGE, neighbours, target_exponent=_TARGET_EXPONENT)
+    similarity = fit_item_knn(train.likes, train.targets, strength, threads).similarity
+    count = np.diff(train.all_likes.tocsc().indptr)
+    bounds = np.array([columns.stop for columns in train.columns.values()])
+    return {name: _capped(matrix.tocoo(), count, bounds, neighbours) for name, matrix in similarity.items()}
+
+
+def across(edges: dict[str, Any], columns: dict[str, slice]) -> dict[str, Any]:
+    """``edges`` without those within a type: what can speak for an item to a user who met none of its type.
+
+    A cold user has no item of the type, so weights that share the credit with such items would be too small.
+    """
+    found = {}
+    for name, matrix in edges.items():
+        coo = matrix.tocoo()
+        source, target = coo.coords
+        other = (source < columns[name].start) | (source >= columns[name].stop)
+        found[name] = sparse.csc_array((coo.data[other], (source[other], target[other])), shape=matrix.shape)
+    return found
+
+
+def _capped(edges: Any, count: npt.NDArray[Any], bounds: npt.NDArray[Any], most: int) -> Any:
+    """``edges`` without those that a tie let in beyond ``most`` per item and source type."""
+    source, target = edges.coords
+    kind = np.searchsorted(bounds, source, side="right")
+    order = np.lexsort((-count[source], -edges.data, kind, target))
+    group = (target.astype(np.int64) * len(bounds) + kind)[order]
+    place = np.arange(len(group)) - np.searchsorted(group, group)
+    kept = order[place < most]
+    return sparse.csc_array((edges.data[kept], (source[kept], target[kept])), shape=edges.shape)
+
+
+def ridge_weights(
+    train: TrainData, edges: dict[str, Any], l2s: Sequence[float], threads: int
+) -> list[dict[str, Any]]:
+    """The weight of every edge under each of ``l2s``: sparse float32 CSR [all items, num_items] per target type."""
+    likes = train.all_likes
+    shared = sparse.csr_array(likes.T @ likes)
+    shared.sort_indices()
+    counts = _Counts(shared.indptr, shared.indices, shared.data)
+    found: list[dict[str, Any]] = [{} for _ in l2s]
+    for name, support in edges.items():
+        weights = _solved(counts, train.columns[name].start, support, np.asarray(l2s, np.float64), threads)
+        for number in range(len(l2s)):
+            matrix = sparse.csc_array((weights[number], support.indices, support.indptr), shape=support.shape)
+            found[number][name] = sparse.csr_array(matrix)
+    return found
+
+
+class _Counts(NamedTuple):
+    """How many users each item shares with each other one: a CSR [all items, all items], columns ascending."""
+
+    indptr: npt.NDArray[np.integer]
+    columns: npt.NDArray[np.integer]
+    users: Floats
+
+
+def _solved(counts: _Counts, first_item: int, edges: Any, l2s: npt.NDArray[np.float64], threads: int) -> Floats:
+    """The weights float32 [len(l2s), num_edges] of the ``edges`` into the items from ``first_item`` on."""
+    out = np.zeros((len(l2s), edges.nnz), np.float32)
+
+    def solve(first: int, last: int) -> None:
+        _ridge(counts, first_item, edges.indptr, edges.indices, l2s, first, last, out)
+
+    with threadpool_limits(1, "blas"):
+        over_rows(solve, edges.indptr, threads)
+    return out
+
+
+@compiled
+def _ridge(counts: Any, first_item: int, ends: Any, sources: Any, l2s: Any, first: int, last: int, out: Any) -> None:
+    """Solve the items from ``first`` to ``last``."""
+    for item in range(first, last):
+        near = sources[ends[item] : ends[item + 1]]
+        size = len(near)
+        if size == 0:
+            continue
+        gram, wanted = np.zeros((size, size)), np.zeros(size)
+        for a in range(size):
+            start, stop = counts.indptr[near[a]], counts.indptr[near[a] + 1]
+            row, users = counts.columns[start:stop], counts.users[start:stop]
+            at = np.searchsorted(row, first_item + item)
+            if at < len(row) and row[at] == first_item + item:
+                wanted[a] = users[at]
+            for b in range(size):
+                at = np.searchsorted(row, near[b])
+                if at < len(row) and row[at] == near[b]:
+                    gram[a, b] = users[at]
+        for number in range(len(l2s)):
+            system = gram.copy()
+            for a in range(size):
+                system[a, a] += l2s[number]
+            out[number, ends[item] : ends[item + 1]] = np.linalg.solve(system, wanted)

@@ -1,0 +1,138 @@
+"""The learned weights of co-listening edges: against the closed form, for cold users, and blended with the towers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+
+from graphkit.edge_weights.ridge import across, ridge_weights, strongest_edges
+from graphkit.edge_weights.scorer import Blend, EdgeScorer
+from graphkit.evaluation.peers.ease import fit_ease
+from graphkit.evaluation.peers.train_data import TrainData
+
+USERS, SIZES = 60, {"book": 9, "movie": 12}
+
+
+def random_train(seed: int = 0, targets: tuple[str, ...] = ("book", "movie")) -> TrainData:
+    rng = np.random.default_rng(seed)
+    likes = {
+        name: sparse.csr_array((rng.random((USERS, size)) < 0.5).astype(np.float32)) for name, size in SIZES.items()
+    }
+    return TrainData(likes, targets)
+
+
+def scorer(train: TrainData, neighbours: int, l2: float = 2.0) -> EdgeScorer:
+    edges = strongest_edges(train, neighbours, threads=1)
+    groups = {"warm": edges, "cold": across(edges, train.columns)}
+    weights = {
+        (target, group): matrix
+        for group, chosen in groups.items()
+        for target, matrix in ridge_weights(train, chosen, [l2], threads=1)[0].items()
+    }
+    return EdgeScorer(train.all_likes, train.columns, weights)
+
+
+def test_with_every_edge_the_weights_are_those_of_ease() -> None:
+    train = random_train()
+    ease = fit_ease(train, 2.0, threads=1)
+    ours = scorer(train, neighbours=100)
+    for target, columns in train.columns.items():
+        np.testing.assert_allclose(
+            ours.weights[target, "warm"].toarray(), ease.weights[:, columns], rtol=1e-3, atol=1e-5
+        )
+
+
+def test_a_weight_is_the_ridge_regression_of_the_item_on_its_neighbours() -> None:
+    train = random_train(1)
+    x = train.all_likes.toarray().astype(np.float64)
+    edges = strongest_edges(train, 3, threads=1)
+    for found, l2 in zip(ridge_weights(train, edges, [0.5, 50], threads=2), (0.5, 50), strict=True):
+        for target, columns in train.columns.items():
+            matrix = found[target].toarray()
+            for item in range(SIZES[target]):
+                near = np.flatnonzero(edges[target].toarray()[:, item])
+                assert len(near) == 6, "three of each type"
+                wanted = np.linalg.solve(
+                    x[:, near].T @ x[:, near] + l2 * np.eye(len(near)), x[:, near].T @ x[:, columns.start + item]
+                )
+                np.testing.assert_allclose(matrix[near, item], wanted, rtol=1e-4)
+                assert np.flatnonzero(matrix[:, item]).tolist() == near.tolist()
+
+
+def test_cold_users_are_scored_by_a_fit_that_knows_no_item_of_the_type() -> None:
+    train = random_train(2)
+    likes = {"book": train.likes["book"].toarray(), "movie": train.likes["movie"]}
+    likes["book"][:5] = 0
+    train = TrainData({"book": sparse.csr_array(likes["book"]), "movie": likes["movie"]}, ("book",))
+    ours = scorer(train, neighbours=100)
+    x, y = likes["movie"].toarray().astype(np.float64), likes["book"].astype(np.float64)
+    alone = np.linalg.solve(x.T @ x + 2 * np.eye(x.shape[1]), x.T @ y)  # books on movies, no book among them
+    np.testing.assert_allclose(ours.scores(np.arange(5), "book"), x[:5] @ alone, rtol=1e-3, atol=1e-4)
+    whole = fit_ease(train, 2.0, threads=1)
+    np.testing.assert_allclose(
+        ours.scores(np.arange(5, 20), "book"), whole.scores(np.arange(5, 20), "book"), rtol=1e-3, atol=1e-4
+    )
+
+
+@given(seed=st.integers(0, 50), neighbours=st.integers(1, 12))
+def test_of_edges_that_tie_no_more_than_asked_for_are_kept(seed: int, neighbours: int) -> None:
+    rng = np.random.default_rng(seed)
+    ones = {name: sparse.csr_array((rng.random((4, size)) < 0.6).astype(np.float32)) for name, size in SIZES.items()}
+    train = TrainData(ones, ("book",))  # four users: nearly everything ties
+    kept = strongest_edges(train, neighbours, threads=1)["book"].toarray() > 0
+    shared = (train.all_likes.T @ train.all_likes).toarray()[:, train.columns["book"]] > 0
+    np.fill_diagonal(shared, val=False)  # books come first
+    for columns in train.columns.values():
+        there = np.minimum(shared[columns].sum(axis=0), neighbours)
+        assert kept[columns].sum(axis=0).tolist() == there.tolist()
+    assert not (kept & ~shared).any()
+
+
+class Fixed:
+    name = "fixed"
+
+    def __init__(self, scores: np.ndarray) -> None:
+        self._scores = scores
+
+    def scores(self, users: np.ndarray, item_type: str) -> np.ndarray:
+        return self._scores[users]
+
+
+def test_the_blend_adds_both_in_units_of_their_spread() -> None:
+    train = random_train(3)
+    edges = scorer(train, neighbours=4)
+    towers = np.random.default_rng(0).normal(size=(USERS, SIZES["book"])).astype(np.float32)
+    users = np.arange(USERS)
+    plain = Blend("b", edges, Fixed(towers), {"warm": 0.5, "cold": 2.0}).scores(users, "book")
+    scaled = Blend("b", edges, Fixed(7 * towers + 3), {"warm": 0.5, "cold": 2.0}).scores(users, "book")
+    np.testing.assert_allclose(plain, scaled, atol=1e-4)
+    along = edges.scores(users, "book")
+    for user in users:
+        weight = 0.5 if train.likes["book"][[user]].nnz else 2.0
+        spread = along[user].std()
+        wanted = (along[user] - along[user].mean()) / (spread or 1) + weight * (
+            towers[user] - towers[user].mean()
+        ) / towers[user].std()
+        np.testing.assert_allclose(plain[user], wanted, atol=1e-4)
+
+
+def test_users_whom_no_edge_leads_on_are_the_towers_alone() -> None:
+    train = TrainData({"book": sparse.csr_array((3, 4), dtype=np.float32)}, ("book",))
+    empty = sparse.csr_array((4, 4), dtype=np.float32)
+    edges = EdgeScorer(train.all_likes, train.columns, {("book", "warm"): empty, ("book", "cold"): empty})
+    towers = np.array([[3.0, 1, 2, 0]] * 3, np.float32)
+    blended = Blend("b", edges, Fixed(towers), {"warm": 1.0, "cold": 1.0}).scores(np.arange(3), "book")
+    assert np.argsort(-blended, axis=1).tolist() == [[0, 2, 1, 3]] * 3
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_threads_changes_nothing(threads: int) -> None:
+    train = random_train(4)
+    edges = strongest_edges(train, 5, threads)
+    once = ridge_weights(train, strongest_edges(train, 5, 1), [1.0], 1)[0]
+    again = ridge_weights(train, edges, [1.0], threads)[0]
+    for target in train.targets:
+        np.testing.assert_array_equal(once[target].toarray(), again[target].toarray())
