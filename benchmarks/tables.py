@@ -24,7 +24,7 @@ from typing import Any
 from record import commit, machine, record
 
 PAGE = Path(__file__).resolve().parent / "RESULTS.md"
-STAGES = ("dataset", "graph", "hgnn", "towers", "peers", "evaluation")
+STAGES = ("dataset", "graph", "hgnn", "towers", "edges", "peers", "evaluation")
 SHOWN = ("HR@10", "Recall@20", "NDCG@10", "MRR@100", "Coverage@100")
 
 
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace, root: Path) -> dict[str, float]:
     start = ["sample"] if options.dataset == "sample" else ["import", options.dataset, str(options.source)]
     steps = [start]
     if not options.peers_only:
-        steps += [["build-graph"], ["train-hgnn"], ["train-towers"]]
+        steps += [["build-graph"], ["train-hgnn"], ["train-towers"], ["weigh-edges"]]
     steps += [["tune-peers"]]
     if options.variants and not options.peers_only:
         steps += [["ablate", *options.variants, "--seeds", str(options.seeds)]]

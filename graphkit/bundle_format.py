@@ -61,7 +61,7 @@ class BundleMeta(BaseModel):
     """``bundle.json``: what is recommended, how to search it, and where it all came from.
 
     ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings, ``embedding_dim`` wide;
-    ``towers_weight`` is what the towers weigh in the blend for ``warm`` and for ``cold`` users, the edges' being 1.
+    ``towers_weight`` is what the towers weigh in the blend, by "type/warm" and "type/cold", the edges' being 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -106,8 +106,8 @@ def test_the_blend_adds_both_in_units_of_their_spread() -> None:
     edges = scorer(train, neighbours=4)
     towers = np.random.default_rng(0).normal(size=(USERS, SIZES["book"])).astype(np.float32)
     users = np.arange(USERS)
-    plain = Blend("b", edges, Fixed(towers), {"warm": 0.5, "cold": 2.0}).scores(users, "book")
-    scaled = Blend("b", edges, Fixed(7 * towers + 3), {"warm": 0.5, "cold": 2.0}).scores(users, "book")
+    plain = Blend("b", edges, Fixed(towers), {"book/warm": 0.5, "book/cold": 2.0}).scores(users, "book")
+    scaled = Blend("b", edges, Fixed(7 * towers + 3), {"book/warm": 0.5, "book/cold": 2.0}).scores(users, "book")
     np.testing.assert_allclose(plain, scaled, atol=1e-4)
     along = edges.scores(users, "book")
     for user in users:
@@ -124,7 +124,7 @@ def test_users_whom_no_edge_leads_on_are_the_towers_alone() -> None:
     empty = sparse.csr_array((4, 4), dtype=np.float32)
     edges = EdgeScorer(train.all_likes, train.columns, {("book", "warm"): empty, ("book", "cold"): empty})
     towers = np.array([[3.0, 1, 2, 0]] * 3, np.float32)
-    blended = Blend("b", edges, Fixed(towers), {"warm": 1.0, "cold": 1.0}).scores(np.arange(3), "book")
+    blended = Blend("b", edges, Fixed(towers), {"book/warm": 1.0, "book/cold": 1.0}).scores(np.arange(3), "book")
     assert np.argsort(-blended, axis=1).tolist() == [[0, 2, 1, 3]] * 3
 
 

@@ -208,10 +208,21 @@ class EdgesSection(Section):
     max_validation_users: Positive = Field(
         default=1000, description="validation users ranked per target type and group, at most; a seeded sample"
     )
-    towers_weight_warm: Annotated[float, Field(ge=0)] = Field(
-        default=0.5, description="the towers' weight in the blend for users who met the target type; the edges' is 1"
+    towers_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={"warm": 4.0, "cold": 16.0},
+        description="what the towers weigh in the blend for users who met the target type and for all others, the "
+        "edges weighing 1; a target type's own as 'book/cold'",
     )
-    towers_weight_cold: Annotated[float, Field(ge=0)] = Field(default=1.0, description="the same for all others")
+
+    @field_validator("towers_weight")
+    @classmethod
+    def _both_groups(cls, value: dict[str, float]) -> dict[str, float]:
+        if missing := {"warm", "cold"} - value.keys():
+            raise ValueError(f"has no weight for {' and '.join(sorted(missing))} users: name warm and cold")
+        wrong = [key for key in value if key.rpartition("/")[2] not in ("warm", "cold")]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is neither warm nor cold, nor a target type's, as 'book/cold'")
+        return value
 
 
 class ExportSection(Section):

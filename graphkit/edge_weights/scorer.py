@@ -49,7 +49,7 @@ class EdgeScorer:
 class Blend:
     """The edges' and the towers' scores added up, each in units of its spread over the user's whole catalogue.
 
-    score = edges / std(edges) + weight * towers / std(towers), with ``towers_weight`` by ``warm`` and ``cold``.
+    score = edges / std(edges) + weight * towers / std(towers), ``towers_weight`` by "type/group".
     """
 
     name: str
@@ -60,7 +60,8 @@ class Blend:
     def scores(self, users: Ints, item_type: str) -> Floats:
         """Blended scores: float32 [n, num_items]."""
         warm = self.edges.warm(users, item_type)
-        weight = np.where(warm, self.towers_weight[WARM], self.towers_weight[COLD]).astype(np.float32)
+        by_group = (self.towers_weight[f"{item_type}/{group}"] for group in (WARM, COLD))
+        weight = np.where(warm, *by_group).astype(np.float32)
         edges, towers = (_in_spreads(model.scores(users, item_type)) for model in (self.edges, self.towers))
         blended: Floats = edges + weight[:, None] * towers
         return blended

@@ -22,6 +22,7 @@ from graphkit.config.sections import EdgesSection
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.ridge import across, ridge_weights, strongest_edges
 from graphkit.edge_weights.scorer import EdgeScorer
+from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.groups import COLD, WARM, final_parts, tasks_of
 from graphkit.evaluation.peers.peer import Peer, Setting
 from graphkit.evaluation.peers.train_data import TrainData, read_train
@@ -44,8 +45,9 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
     spec = StageSpec.of("edges", config, upstream.values())
     if (done := workspace.finished(spec)) is not None:
         return done
+    dataset, seed, settings = Dataset.open(upstream["dataset"]), config.run.seed, config.edges
+    towers_weight = _towers_weight(settings, dataset)
     with workspace.begin(spec) as work:
-        dataset, seed, settings = Dataset.open(upstream["dataset"]), config.run.seed, config.edges
         threads, parts = thread_count(config.run.threads), validation_parts(dataset, seed)
         tasks = {
             name: sampled(task, settings.max_validation_users, seed)
@@ -65,7 +67,7 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
         about = {
             "validation": how_cut(dataset, parts, tasks),
             "winners": winners,
-            "towers_weight": {WARM: settings.towers_weight_warm, COLD: settings.towers_weight_cold},
+            "towers_weight": towers_weight,
         }
         work.path(ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
         work.row_counts = {f"{target}/{group}": int(matrix.nnz) for (target, group), matrix in weights.items()}
@@ -107,6 +109,18 @@ class _Edges(Peer):
         return ridge_weights(train, edges if group == WARM else across(edges, train.columns), l2s, threads)
 
 
+def _towers_weight(settings: EdgesSection, dataset: Dataset) -> dict[str, float]:
+    """The setting for every target type and group; raises ConfigError where it names another type."""
+    given, targets = settings.towers_weight, dataset.meta.targets
+    for key in given:
+        item_type = key.rpartition("/")[0]
+        if item_type and item_type not in targets:
+            raise ConfigError(
+                f"edges.towers_weight: no target type {item_type!r}", expected=did_you_mean(item_type, targets)
+            )
+    return {f"{t}/{group}": given.get(f"{t}/{group}", given[group]) for t in targets for group in (WARM, COLD)}
+
+
 def _save(path: Path, weights: dict[tuple[str, str], Any]) -> None:
     tensors: dict[str, Any] = {}
     for (target, group), matrix in weights.items():
@@ -135,6 +149,6 @@ def read_edges(batch: Batch, dataset: Dataset) -> EdgeScorer:
 
 
 def read_towers_weight(batch: Batch) -> dict[str, float]:
-    """How much the towers weigh in the blend, for ``warm`` and for ``cold`` users."""
+    """How much the towers weigh in the blend, by "type/warm" and "type/cold"."""
     found: dict[str, float] = json.loads(batch.path(ABOUT_FILE).read_text(encoding="utf-8"))["towers_weight"]
     return found

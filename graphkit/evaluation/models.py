@@ -119,8 +119,9 @@ def _add_edges(found: Models, dataset: Dataset, batch: Batch) -> None:
         return
     weight = read_towers_weight(batch)
     runs = tuple((Part(partial(_blend, load, part.load, weight)),) for (part,) in towers.runs)
-    what = f"the scores of both in spreads over the catalogue; the towers weigh {weight['warm']:g} for warm users, "
-    found.entries.append(Entry(BLEND, f"{what}{weight['cold']:g} for cold ones", runs, trained=True))
+    weights = ", ".join(f"{cell} {value:g}" for cell, value in weight.items())
+    what = f"the scores of both in spreads over the catalogue; the towers weigh: {weights}"
+    found.entries.append(Entry(BLEND, what, runs, trained=True))
 
 
 def _blend(

@@ -61,18 +61,19 @@ def recommend(
         items, scores = _popular(bundle, item_type, k, hidden)
     else:
         source, odd = BLEND if reached else TOWERS, ""
-        weight = bundle.meta.towers_weight[bundle.edges.group(user, item_type)]
+        weight = bundle.meta.towers_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]
         vector = bundle.user_vectors(inputs)[0]
         items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, hidden)
     rows = ranked(bundle, item_type, items, scores)
-    if why and user is not None:
+    if why:
         _explain(bundle, user, item_type, items, rows)
     return Recommendations(user_id, item_type, source, rows, _note(odd, bundle, item_type, k, len(rows), len(hidden)))
 
 
-def _explain(bundle: Bundle, user: int, item_type: str, items: Items, rows: list[dict[str, Any]]) -> None:
-    """Add to each row the user's own items that speak for it."""
-    for row, supports in zip(rows, bundle.edges.supports(user, item_type, items, _REASONS), strict=True):
+def _explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows: list[dict[str, Any]]) -> None:
+    """Add to each row the user's own items that speak for it: none of an unknown user."""
+    known = [[] for _ in rows] if user is None else bundle.edges.supports(user, item_type, items, _REASONS)
+    for row, supports in zip(rows, known, strict=True):
         row["why"] = []
         for edge in supports:
             about = bundle.catalogue.about(edge.item_type, edge.item)
