@@ -466,6 +466,29 @@ def recommend(
     console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why), as_json)
 
 
+@main.command("recommend-all")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="The Parquet file to write.")
+@click.option("--type", "item_types", multiple=True, help="A target type; several times for several. Default: all.")
+@click.option("-k", "count", type=int, default=10, show_default=True, help="How many items a user and type.")
+@click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
+@click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 takes every core.")
+@_options(in_workspace, as_json, manners)
+def recommend_all(
+    out: Path, item_types: tuple[str, ...], count: int, bundle: Path | None, threads: int, root: Path, as_json: bool
+) -> None:
+    """Recommend items to every user of the bundle, to one Parquet file: user_id, item_type, rank, item_id, score.
+
+    \b
+    Example:  graphkit recommend-all --out lists.parquet --type audiobook -k 100 -w demo
+    """
+    from graphkit import console
+    from graphkit.parallel import thread_count
+
+    written = _bundle(bundle, root).recommend_all(out, item_types, count, thread_count(threads))
+    rows = [{"item_type": item_type, "rows": number} for item_type, number in written.items()]
+    console.show_rows(rows, as_json, title=str(out))
+
+
 @main.command()
 @click.option("--item", required=True, help="An item id as it stands in the catalogue.")
 @click.option("--type", "item_type", help="The item's own type, where ids repeat across types.")

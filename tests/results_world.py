@@ -16,6 +16,7 @@ from graphkit.datasets.store import Dataset
 
 CONFIG = load_config("default", ["evaluation.bootstrap=200"])
 OURS = "2T-HGNN"
+BLEND = "2T-HGNN + edges"
 PEERS = ("Popularity", "Popularity, 90 days", "Item-kNN", "EASE", "ALS", "NMF", "LightGCN", "Hybrid MF", "LLM-KNN")
 ABLATIONS = (
     "A) w/o balanced sampler", "B) w/o weak signals", "C) w/o established-established", "D) w/o sparse-sparse",
@@ -27,6 +28,9 @@ TIERS = tuple(f"tier {i}" for i in range(1, 6))
 SEGMENTS = ("all", *TIERS, "tail", "new")
 USER_METRICS = ("HR@10", "Recall@20", "NDCG@10", "MRR@100")
 NUM_USERS = 400
+
+_TEXTS, _NUMBERS = ("model", "peer", "target_type", "group", "metric"), ("value", "low", "high", "p_value", "p_holm")
+_COMPARISONS = dict.fromkeys(_TEXTS, pl.String) | dict.fromkeys(_NUMBERS, pl.Float64) | {"num_users": pl.Int64}
 
 Figures = Mapping[str, Any]
 
@@ -55,6 +59,7 @@ def write_evaluation(
     warm = np.arange(NUM_USERS) % 2 == 0
     members = {"warm": warm, "cold": ~warm, "all": np.ones_like(warm)}
     trained = [model for model in figures if model not in PEERS]
+    ours = BLEND if BLEND in figures else OURS
     results, comparisons = [], []
     with workspace.begin(StageSpec.of("evaluation", CONFIG, [dataset.batch])) as work:
         for number, (model, values) in enumerate(figures.items()):
@@ -78,7 +83,7 @@ def write_evaluation(
                     place = {"model": model, "peer": peer, "target_type": target, "group": group}
                     comparisons += _compared(place, difference, int(chosen.sum()))
         pl.DataFrame(results, infer_schema_length=None).write_parquet(work.path("results.parquet"))
-        pl.DataFrame(comparisons, infer_schema_length=None).write_parquet(work.path("comparisons.parquet"))
+        pl.DataFrame(comparisons, schema=_COMPARISONS).write_parquet(work.path("comparisons.parquet"))
         body = {
             "level": 0.95,
             "definitions": {"HR@K": "share of users with a hit"},
@@ -87,12 +92,12 @@ def write_evaluation(
             "trained": trained,
             "seeds": {model: seeds if model in trained else 1 for model in figures},
             "left_out": dict(left_out or {}),
-            "ours": OURS,
+            "ours": ours,
             "sparse_type": targets[0],
             "counts": {t: {"warm": 200, "cold": 200, "no_history": 3, "test_items": 800} for t in targets},
             "tiers": {t: [{"segment": s, "items": 3, "train_share": 0.2} for s in SEGMENTS] for t in targets},
             "results": results,
-            "comparisons": [row for row in comparisons if row["model"] == OURS],
+            "comparisons": [row for row in comparisons if row["model"] == ours],
         }
         work.path("results.json").write_text(json.dumps(body))
         work.path("examples.json").write_text(json.dumps(examples or []))

@@ -1,4 +1,4 @@
-"""Leaks planted in the towers' examples, the bundle and the evaluation of a finished chain: each is named."""
+"""Leaks planted in examples, edge weights, bundle and evaluation of a finished chain: each is named."""
 
 from __future__ import annotations
 
@@ -127,6 +127,53 @@ def test_a_followed_item_among_those_listened_to(own_chain: Path, rows: pl.DataF
     edit_tensors(own_chain, "bundle", "seen.safetensors", put)
     first = only_leak(own_chain).first_offender
     assert (first["user_id"], first["item_id"], first["signal"]) == (weak["user_id"], weak["item_id"], weak["signal"])
+
+
+@pytest.mark.parametrize(("source", "group"), [("podcast", "warm"), ("audiobook", "cold")])
+def test_a_weight_between_items_that_only_test_rows_join(
+    own_chain: Path, rows: pl.DataFrame, meta: DatasetMeta, source: str, group: str
+) -> None:
+    strong = rows.filter(pl.col("signal") == "stream")
+    train = pl.col("split") == "train"
+    name, start = f"podcast/{group}", 0
+    for item_type in meta.types[: meta.types.index(source)]:
+        start += meta.num_items[item_type]
+    planted: dict = {}
+
+    def users_of(frame: pl.DataFrame, item_type: str) -> list[set[int]]:
+        pairs = frame.filter(pl.col("item_type") == item_type).group_by("item").agg("user")
+        users = dict(pairs.iter_rows())
+        return [set(users.get(item, ())) for item in range(meta.num_items[item_type])]
+
+    def put(tensors: dict) -> None:
+        """Lead the last edge of an item to one that it shares users with in test rows alone."""
+        ever, known = ([users_of(frame, t) for t in (source, "podcast")] for frame in (strong, strong.filter(train)))
+        indptr = tensors[f"{name}/indptr"][start:]
+        planted["src"], planted["dst"] = next(
+            (src, dst)
+            for src in range(meta.num_items[source])
+            for dst in range(meta.num_items["podcast"])
+            if indptr[src + 1] > indptr[src]
+            and ever[0][src] & ever[1][dst]
+            and not known[0][src] & known[1][dst]
+            and (source, src) != ("podcast", dst)
+        )
+        place = indptr[planted["src"] + 1] - 1
+        tensors[f"{name}/indices"][place], tensors[f"{name}/weights"][place] = planted["dst"], -0.25
+
+    edit_tensors(own_chain, "edges", "edges.safetensors", put)
+    leak = only_leak(own_chain)
+    assert leak.check == "weights join items shared in train rows before the cut-off"
+    first = leak.first_offender
+    ids = {(row["item_type"], row["item"]): row["item_id"] for row in rows.iter_rows(named=True)}
+    ends = ids[source, planted["src"]], ids["podcast", planted["dst"]]
+    assert (first["weights"], first["src"], first["dst"]) == (name, *ends)
+    assert (first["split"], first["item_id"] in ends) == ("test", True)
+    assert datetime.fromisoformat(first["timestamp"]) >= meta.cutoff
+    assert first["stored_in"].endswith("edges.safetensors")
+    # Without its weight it tells nothing.
+    edit_tensors(own_chain, "edges", "edges.safetensors", lambda tensors: tensors[f"{name}/weights"].fill(0))
+    assert leaks(own_chain) == []
 
 
 def test_a_popular_item_that_test_rows_made_popular(own_chain: Path, rows: pl.DataFrame, meta: DatasetMeta) -> None:

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from click.testing import Result
 from planted import change_example, edit_json, edit_table, edit_tensors, folder, leaks, named_rows, only_leak
+from safetensors.numpy import load_file
 
 from graphkit import audit_leakage
 from graphkit.artefacts import Workspace
@@ -45,7 +46,7 @@ def test_a_finished_chain_is_clean(finished_chain: Path, graphkit: Cli) -> None:
     checked = {row["check"]: row["checked"] for row in printed["findings"] if row["result"] == "clean"}
     assert min(checked.values()) > 0
     assert {row["stage"] for row in printed["findings"] if row["result"] == "clean"} == {
-        "dataset", "graph", "hgnn", "towers", "bundle", "evaluation"
+        "dataset", "graph", "hgnn", "towers", "edges", "bundle", "evaluation"
     }  # fmt: skip
     assert sorted((path, path.stat().st_mtime_ns) for path in finished_chain.rglob("*")) == before
 
@@ -58,6 +59,9 @@ def test_what_is_counted_is_everything(finished_chain: Path, rows: pl.DataFrame)
     assert checked["train rows come before the cut-off"] == rows.filter(pl.col("split") == "train").height
     # Each edge once in its table and once at each end that keeps it in what is trained on.
     assert checked["fit: co-listening edges rest on rows before its end"] == table.height + in_edges
+    weights = load_file(folder(finished_chain, "edges") / "edges.safetensors")
+    stored = sum(len(tensor) for name, tensor in weights.items() if name.endswith("/weights"))
+    assert checked["weights join items shared in train rows before the cut-off"] == stored
 
 
 def test_stages_that_are_not_made_are_said_to_be(own_chain: Path, graphkit: Cli) -> None:

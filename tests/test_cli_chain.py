@@ -66,7 +66,7 @@ def test_evaluate_prints_a_row_per_target_group_and_model(finished_chain: Path, 
     assert done.exit_code == 0, done.output
     rows = json.loads(done.output)["results, with 95 % intervals over users"]
     assert {(row["target"], row["users"]) for row in rows} >= {("audiobook", "warm"), ("podcast", "warm")}
-    assert {"2T-HGNN", "Popularity", "Item-kNN"} <= {row["model"] for row in rows}
+    assert {"2T-HGNN + edges", "2T-HGNN", "Edge weights", "Popularity", "Item-kNN"} <= {row["model"] for row in rows}
     assert all("-" in row["HR@10"] for row in rows)
 
 
@@ -88,7 +88,7 @@ def test_recommend_never_shows_what_the_user_knows(finished_chain: Path, graphki
     done = graphkit("recommend", "--user", user_id, "--type", "audiobook", "-k", 10, "-w", finished_chain, "--json")
     assert done.exit_code == 0, done.output
     printed = json.loads(done.output)
-    assert printed["source"] == "towers"
+    assert printed["source"] == "towers and edges"
     assert len(printed["rows"]) == 10
     assert not {row["item_id"] for row in printed["rows"]} & set(known)
 
@@ -130,7 +130,7 @@ def test_a_bundle_serves_from_another_folder(finished_chain: Path, tmp_path: Pat
 def test_evaluation_compares_with_popularity_and_item_knn(finished_chain: Path) -> None:
     results = pl.read_parquet(Workspace(finished_chain).current("evaluation").path("results.parquet"))
     models = set(results["model"].unique())
-    assert "2T-HGNN" in models
+    assert {"2T-HGNN", "2T-HGNN + edges"} <= models
     assert len(models) >= 4
     assert {"warm", "cold"} <= set(results["group"].unique())
     assert {"HR@10", "MRR@100", "Coverage@100"} <= set(results["metric"].unique())

@@ -19,6 +19,7 @@ from evaluation_world import (
     write_towers,
 )
 
+from graphkit import weigh_edges
 from graphkit.artefacts import Workspace
 from graphkit.config import Config, load_config
 from graphkit.datasets.store import Dataset
@@ -56,9 +57,11 @@ def figure(results: pl.DataFrame, model: str, cell: str, metric: str) -> float:
 def test_every_model_in_every_cell(tmp_path: Path) -> None:
     workspace = make_world(tmp_path)
     write_towers(workspace)
+    weigh_edges(workspace, CONFIG)
     batch = evaluate(workspace, CONFIG)
     results = pl.read_parquet(batch.path("results.parquet"))
-    models = ["Popularity", "Popularity, 90 days", "Item-kNN", "LLM-KNN", "HGNN", "2T-HGNN"]
+    models = ["Popularity", "Popularity, 90 days", "Item-kNN", "LLM-KNN", "HGNN"]
+    models += ["Edge weights", "2T-HGNN", "2T-HGNN + edges"]
     cells = [("book", g) for g in ("warm", "cold", "all")] + [("song", "warm"), ("song", "all")]
     cells += [("all", g) for g in ("warm", "cold", "all")]  # nobody is cold for songs
     assert results.select("target_type", "group").unique(maintain_order=True).rows() == cells
@@ -72,8 +75,11 @@ def test_every_model_in_every_cell(tmp_path: Path) -> None:
     assert body["counts"]["book"] == {"warm": 18, "cold": 6, "no_history": 0, "test_items": 48}
     assert body["results"] == results.to_dicts()
     comparisons = pl.read_parquet(batch.path("comparisons.parquet"))
-    row = comparisons.filter(peer="HGNN", target_type="book", group="warm", metric="MRR@100").to_dicts()[0]
-    ours, theirs = (figure(results, model, "book/warm", "MRR@100") for model in ("2T-HGNN", "HGNN"))
+    row = comparisons.filter(
+        model=body["ours"], peer="HGNN", target_type="book", group="warm", metric="MRR@100"
+    ).to_dicts()[0]
+    assert row["model"] == body["ours"] == "2T-HGNN + edges"
+    ours, theirs = (figure(results, model, "book/warm", "MRR@100") for model in ("2T-HGNN + edges", "HGNN"))
     assert ours != theirs
     assert row["value"] == pytest.approx(ours - theirs, abs=1e-8)
     assert row["low"] <= row["value"] <= row["high"]
@@ -93,6 +99,23 @@ def test_a_model_that_knows_the_test_items_is_perfect(tmp_path: Path) -> None:
     results = pl.read_parquet(evaluate(workspace, CONFIG).path("results.parquet"))
     for cell in ("book/warm", "book/cold", "song/warm", "all/all"):
         assert [figure(results, "2T-HGNN", cell, m) for m in ("HR@10", "Recall@20", "NDCG@10", "MRR@100")] == [1] * 4
+
+
+def test_the_blend_is_the_towers_with_all_of_the_weight_and_the_edges_with_none(tmp_path: Path) -> None:
+    figures: dict[str, list[float]] = {}
+    for weight in ("1e6", "0.0"):
+        workspace = make_world(tmp_path / weight)
+        write_towers(workspace)
+        weights = f'edges.towers_weight={{"warm": {weight}, "cold": {weight}}}'
+        weigh_edges(workspace, load_config("default", [weights, "run.threads=1"]))
+        results = pl.read_parquet(evaluate(workspace, CONFIG).path("results.parquet"))
+        for model in ("2T-HGNN + edges", "2T-HGNN", "Edge weights"):
+            figures[f"{model}, {weight}"] = [
+                figure(results, model, cell, "NDCG@10") for cell in ("book/warm", "book/cold", "song/warm")
+            ]
+    assert figures["2T-HGNN + edges, 1e6"] == pytest.approx(figures["2T-HGNN, 1e6"], abs=1e-6)
+    assert figures["2T-HGNN + edges, 0.0"] == pytest.approx(figures["Edge weights, 0.0"], abs=1e-6)
+    assert figures["2T-HGNN, 0.0"] != figures["Edge weights, 0.0"]
 
 
 def test_pooled_figures_weigh_every_list_alike(tmp_path: Path) -> None:
@@ -145,8 +168,20 @@ def test_without_towers_the_table_is_of_what_there_is_and_says_what_to_run(tmp_p
     body = json.loads(evaluate(make_world(tmp_path), CONFIG).path("results.json").read_text(encoding="utf-8"))
     assert list(body["models"]) == ["Popularity", "Popularity, 90 days", "Item-kNN", "LLM-KNN", "HGNN"]
     assert "train-towers" in body["left_out"]["2T-HGNN"]
+    assert "weigh-edges" in body["left_out"]["Edge weights"]
     assert "graphkit ablate 2t" in body["left_out"]["2T"]
     assert body["ours"] == "HGNN"
+
+
+def test_edges_alone_are_a_row_and_without_them_ours_is_the_towers(tmp_path: Path) -> None:
+    workspace = make_world(tmp_path)
+    weigh_edges(workspace, CONFIG)
+    body = json.loads(evaluate(workspace, CONFIG).path("results.json").read_text(encoding="utf-8"))
+    assert list(body["models"])[-2:] == ["HGNN", "Edge weights"]
+    bare = make_world(tmp_path / "bare")
+    write_towers(bare)
+    body = json.loads(evaluate(bare, CONFIG).path("results.json").read_text(encoding="utf-8"))
+    assert (list(body["models"])[-1], body["ours"]) == ("2T-HGNN", "2T-HGNN")
 
 
 def test_without_tuned_peers_there_is_no_table(tmp_path: Path) -> None:

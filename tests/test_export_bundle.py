@@ -59,6 +59,7 @@ def test_export_writes_the_described_files(bundle: Batch) -> None:
     assert set(bundle.manifest.files) == {
         "README.md",
         "bundle.json",
+        "edges.safetensors",
         "embeddings.safetensors",
         "features.json",
         "histories.safetensors",
@@ -225,5 +226,5 @@ def test_a_tower_without_categorical_features_exports_and_serves(tmp_path: Path)
     assert bundle.user_features.spec.categorical == {}
     vectors = bundle.user_vectors(bundle.user_features.inputs(np.arange(9)))
     np.testing.assert_allclose(vectors, user_vectors(workspace)[:9], atol=1e-5)
-    assert bundle.recommend("u5", "podcast").source == "towers"
+    assert bundle.recommend("u5", "podcast").source == "towers and edges"
     assert bundle.recommend(f"u{LOCAL}", "podcast").source == "popularity"

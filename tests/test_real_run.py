@@ -39,8 +39,12 @@ def test_eswc2015_from_files_to_recommendations(data_packs: Path, tmp_path: Path
     assert ndcg["Popularity", "music", "cold"] == pytest.approx(0.1700, abs=5e-4)
     # Even two epochs put the towers above chance by far, and above popularity for warm music listeners.
     assert ndcg["2T-HGNN", "music", "warm"] > ndcg["Popularity", "music", "warm"]
+    assert ndcg["2T-HGNN + edges", "music", "warm"] > ndcg["Popularity", "music", "warm"]
 
     user = pl.read_parquet(workspace.current("dataset").path("users.parquet"))["user_id"][0]
-    answer = graphkit_process("recommend", "--user", user, "--type", "book", "-k", 5, "-w", root, "--json")
+    words = ("--user", user, "--type", "book", "-k", 5, "--why", "-w", root, "--json")
+    answer = graphkit_process("recommend", *words)
     assert answer.returncode == 0, answer.stderr
-    assert len(json.loads(answer.stdout)["rows"]) == 5
+    printed = json.loads(answer.stdout)
+    assert printed["source"] == "towers and edges"
+    assert [len(row["why"]) <= 3 for row in printed["rows"]] == [True] * 5

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 from evaluation_world import CONFIG, random_rows, write_dataset, write_graph, write_hgnn, write_towers
-from results_world import ABLATIONS, EVERY_MODEL, OURS, noisy, write_evaluation
+from results_world import ABLATIONS, BLEND, EVERY_MODEL, OURS, noisy, write_evaluation
 
 from graphkit.artefacts import Workspace
 from graphkit.claims.claim import read_claims
@@ -169,6 +169,30 @@ def test_the_ablation_table_has_the_difference_from_ours(whole: tuple[Workspace,
     assert "▼ \N{MINUS SIGN}0.096" in rows["A) w/o balanced sampler"]
     assert "▲ +0.1" in rows["F) established-established only"]
     assert part.index("2T-HGNN") < part.index("A) w/o")
+
+
+def test_with_edges_ours_is_the_blend_and_ablations_are_of_the_towers(tmp_path: Path) -> None:
+    workspace = make_world(tmp_path)
+    figures = {
+        "EASE": noisy(0.2, 1),
+        ABLATIONS[0]: noisy(0.3, 2),
+        "Edge weights": noisy(0.35, 3),
+        OURS: noisy(0.4, 4),
+        BLEND: noisy(0.5, 5),
+    }
+    write_evaluation(workspace, figures)
+    page = page_of(workspace)
+    # The edges are a part of ours and no peer of it.
+    assert "over EASE" in between(page, f"{BLEND} minus the best peer", "</table>")
+    assert "over Edge weights" not in page
+    table = between(page, "book, warm users <span", "</table>")
+    assert all(f"<th>{model}" in table for model in figures if model != ABLATIONS[0])
+    ablations = text_of(between(page, "<h3>Ablations: book, warm users", "</table>"))
+    assert f"the difference from {OURS};" in ablations
+    assert BLEND not in ablations
+    assert re.search(r"▼ \N{MINUS SIGN}0\.\d+ \(\N{MINUS SIGN}0\.1\d+ to \N{MINUS SIGN}0\.0\d+\)", ablations)
+    assert f"{BLEND} minus each other model" in page
+    assert f"What {OURS}" not in page
 
 
 def test_examples_can_be_read(whole: tuple[Workspace, str]) -> None:

@@ -1,4 +1,4 @@
-"""Recommendations from the bundle alone, against exact rankings of the trained vectors."""
+"""Recommendations from the bundle alone, against exact rankings of the evaluation's model."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace
+from click.testing import Result
+from served import table_model
+from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace, make_workspace
 
 from graphkit import Bundle
 from graphkit.artefacts import Workspace
+from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
+from graphkit.edge_weights.stage import read_edges
 from graphkit.errors import ArtefactError, InputError
 from graphkit.vectors import load_vectors
 
@@ -41,24 +46,90 @@ def item_ids(workspace: Workspace, item_type: str) -> list[str]:
 
 
 @pytest.mark.parametrize("item_type", ["audiobook", "podcast"])
-def test_ranking_is_the_exact_one_of_the_trained_vectors(
-    bundle: Bundle, tiny_workspace: Workspace, item_type: str
-) -> None:
-    towers = tiny_workspace.current("towers")
-    users = load_vectors(towers.path("user_vectors.safetensors"))["user"]
-    items = load_vectors(towers.path("item_vectors.safetensors"))[item_type]
+def test_ranking_is_that_of_the_tables_model(bundle: Bundle, tiny_workspace: Workspace, item_type: str) -> None:
+    users = np.array([LOCAL, 2, 17, NUM_USERS - 1])
+    exact = table_model(tiny_workspace).scores(users, item_type)
     ids = item_ids(tiny_workspace, item_type)
-    for user in (LOCAL, 2, 17, NUM_USERS - 1):
-        scores = items @ users[user]
+    for user, scores in zip(users, exact, strict=True):
         scores[list(seen_by(tiny_workspace, user, item_type))] = -np.inf
         best = np.argsort(-scores)[:12]
         got = bundle.recommend(f"u{user}", item_type, k=12)
-        assert got.source == "towers"
+        assert got.source == ("towers" if user == LOCAL else "towers and edges")
         assert [row["item_id"] for row in got.rows] == [ids[item] for item in best]
-        np.testing.assert_allclose([row["score"] for row in got.rows], scores[best], atol=1e-4)
+        # The table centres each user's scores: only what lies between two of them is comparable.
+        shown = np.array([row["score"] for row in got.rows])
+        np.testing.assert_allclose(shown - shown[0], scores[best] - scores[best[0]], atol=1e-3)
         assert [row["rank"] for row in got.rows] == list(range(1, 13))
         assert set(got.rows[0]) == {"rank", "item_id", "title", "genre", "score"}
         assert got.note == ""
+
+
+def test_a_user_new_to_a_type_is_ranked_by_the_weights_for_cold_users(tmp_path: Path) -> None:
+    """Who met audiobooks and tracks alone, and what the cold weights and the towers' cold weight make of it."""
+    from towers.export import export_bundle
+
+    newcomers = [5, 8]
+    workspace = make_workspace(tmp_path, newcomers=newcomers)
+    bundle = Bundle.open(export_bundle(workspace, load_config("default")))
+    assert [bundle.edges.group(user, "podcast") for user in (4, *newcomers)] == ["warm", "cold", "cold"]
+    exact = table_model(workspace).scores(np.array(newcomers), "podcast")
+    ids = item_ids(workspace, "podcast")
+    for user, scores in zip(newcomers, exact, strict=True):
+        got = bundle.recommend(f"u{user}", "podcast", k=100, why=True)
+        assert got.source == "towers and edges"
+        assert [row["item_id"] for row in got.rows] == [ids[item] for item in np.argsort(-scores)]
+        shown = np.array([row["score"] for row in got.rows])
+        np.testing.assert_allclose(shown - shown[0], np.sort(scores)[::-1] - scores.max(), atol=1e-3)
+        reasons = {reason["item_type"] for row in got.rows for reason in row["why"]}
+        assert reasons == {"audiobook", "track"}
+
+
+@pytest.mark.parametrize("item_type", ["audiobook", "podcast"])
+def test_reasons_are_the_users_own_items_by_the_weight_of_their_edges(
+    bundle: Bundle, tiny_workspace: Workspace, item_type: str
+) -> None:
+    dataset = Dataset.open(tiny_workspace.current("dataset"))
+    weights = read_edges(tiny_workspace.current("edges"), dataset).weights[item_type, "warm"].toarray()
+    offset = dict(zip(TYPES, np.cumsum([0, *TYPES.values()]), strict=False))
+    item = {name: item_ids(tiny_workspace, name) for name in TYPES}
+    title = {name: dataset.items(name)["title"].to_list() for name in TYPES}
+    several = 0
+    for user in (2, 17, NUM_USERS - 1):
+        for row in bundle.recommend(f"u{user}", item_type, k=100, why=True).rows:
+            target = item[item_type].index(row["item_id"])
+            met = [
+                (weights[offset[name] + own, target], name, own)
+                for name in TYPES
+                for own in seen_by(tiny_workspace, user, name)
+            ]
+            heaviest = sorted((edge for edge in met if edge[0] > 0), reverse=True)[:3]
+            several += len(heaviest) > 1
+            assert [(reason["item_type"], reason["item_id"], reason["title"]) for reason in row["why"]] == [
+                (name, item[name][own], title[name][own]) for _, name, own in heaviest
+            ]
+            np.testing.assert_allclose(
+                [reason["weight"] for reason in row["why"]], [edge[0] for edge in heaviest], atol=1e-6
+            )
+    assert several > 10
+
+
+@pytest.mark.parametrize("user_id", ["stranger", f"u{NOBODY}", f"u{LOCAL}"])
+def test_without_history_there_is_no_reason(bundle: Bundle, user_id: str) -> None:
+    assert [row["why"] for row in bundle.recommend(user_id, "podcast", k=3, why=True).rows] == [[], [], []]
+
+
+def test_why_changes_nothing_else(bundle: Bundle) -> None:
+    plain, reasoned = (bundle.recommend("u9", "podcast", why=why) for why in (False, True))
+    assert [{key: row[key] for key in row if key != "why"} for row in reasoned.rows] == plain.rows
+
+
+def test_reasons_are_printed(bundle: Bundle, graphkit: Callable[..., Result]) -> None:
+    words = ("recommend", "--user", "u9", "--type", "podcast", "-k", "2", "--bundle", bundle.folder, "--why")
+    rows = bundle.recommend("u9", "podcast", k=2, why=True).rows
+    assert json.loads(graphkit(*words, "--json").output)["rows"] == rows
+    printed = graphkit(*words)
+    assert printed.exit_code == 0, printed.output
+    assert f"({rows[0]['why'][0]['weight']:.2f})" in printed.output
 
 
 def test_seen_items_come_back_only_when_asked_for(bundle: Bundle, tiny_workspace: Workspace) -> None:
@@ -73,7 +144,9 @@ def test_seen_items_come_back_only_when_asked_for(bundle: Bundle, tiny_workspace
     assert "all 30 items" in everything.note
 
 
-@pytest.mark.parametrize(("user_id", "why"), [("stranger", "unknown user"), (f"u{NOBODY}", "without recent history")])
+@pytest.mark.parametrize(
+    ("user_id", "why"), [("stranger", "unknown user"), (f"u{NOBODY}", "without history or features")]
+)
 def test_users_of_whom_nothing_is_known_get_what_is_popular(
     bundle: Bundle, tiny_workspace: Workspace, user_id: str, why: str
 ) -> None:
@@ -141,7 +214,7 @@ def test_a_copied_bundle_works_alone(tiny_workspace: Workspace, bundle: Bundle, 
     assert copied.similar("p07") == bundle.similar("p07")
 
 
-@pytest.mark.parametrize("name", ["index/podcast.ann", "user_tower.onnx", "bundle.json", "seen.safetensors"])
+@pytest.mark.parametrize("name", ["index/podcast.ann", "user_tower.onnx", "bundle.json", "edges.safetensors"])
 def test_a_flipped_byte_is_noticed_on_opening(bundle: Bundle, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "bundle"
     shutil.copytree(bundle.folder, folder)

@@ -1,56 +1,77 @@
-"""Nearest neighbours without the hidden ones, and memory-mapped tensors."""
+"""Nearest neighbours with their dot products and the spread of all, and memory-mapped tensors."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from safetensors.numpy import save_file
+from small_index import DIM, NUM_ITEMS, make_index, unit_vectors
 
-from graphkit.bundle_format import IndexMeta
 from graphkit.errors import ArtefactError
 from graphkit.serving.index import ItemIndex
 from graphkit.serving.mapped import map_histories, map_tensors
 from graphkit.user_features import History, Pool, save_histories
-from towers.index import build_index
-
-NUM_ITEMS, DIM = 60, 8
 
 
 @pytest.fixture(scope="module")
 def vectors() -> np.ndarray:
-    vectors = np.random.default_rng(5).normal(size=(NUM_ITEMS, DIM)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return unit_vectors()
 
 
 @pytest.fixture(scope="module")
 def index(vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ItemIndex:
-    path = tmp_path_factory.mktemp("index") / "x.ann"
-    meta = IndexMeta(file=path.name, dim=DIM, num_items=NUM_ITEMS, trees=5, search_k=100_000)
-    build_index(path, vectors, meta, seed=0)
-    return ItemIndex(path, meta, vectors)
+    return make_index(tmp_path_factory.mktemp("index"), vectors)
 
 
-@given(
-    query=st.integers(0, NUM_ITEMS - 1),
-    k=st.integers(1, NUM_ITEMS + 5),
-    hidden=st.sets(st.integers(0, NUM_ITEMS - 1)),
-    search_k=st.sampled_from([1, 50, 100_000]),
-)
-def test_top_gives_k_items_that_are_not_hidden_best_first(
-    index: ItemIndex, vectors: np.ndarray, query: int, k: int, hidden: set[int], search_k: int
-) -> None:
-    items, scores = index.top(vectors[query], k, np.array(sorted(hidden), dtype=np.int64), search_k)
-    assert len(items) == min(k, NUM_ITEMS - len(hidden))
-    assert hidden.isdisjoint(items.tolist())
-    exact = np.where(np.isin(np.arange(NUM_ITEMS), sorted(hidden)), -np.inf, vectors @ vectors[query])
+@given(query=st.integers(0, NUM_ITEMS - 1), n=st.integers(1, NUM_ITEMS))
+def test_nearest_gives_the_n_best_best_first(index: ItemIndex, vectors: np.ndarray, query: int, n: int) -> None:
+    items, scores = index.nearest(vectors[query], n)
+    exact = vectors @ vectors[query]
+    assert len(set(items.tolist())) == n
+    np.testing.assert_allclose(scores, np.sort(exact)[::-1][:n], atol=1e-6)
     np.testing.assert_allclose(scores, exact[items], atol=1e-6)
-    assert (np.diff(scores) <= 0).all()
-    if search_k == 100_000:
-        np.testing.assert_allclose(scores, np.sort(exact)[::-1][: len(items)], atol=1e-6)
+
+
+@given(query=st.integers(0, NUM_ITEMS - 1), n=st.integers(1, NUM_ITEMS))
+def test_nearest_scores_all_items_where_the_search_gives_fewer(
+    index: ItemIndex, vectors: np.ndarray, query: int, n: int
+) -> None:
+    # What a search of removed trees or of one node gives: not enough.
+    poor = mock.Mock(get_nns_by_vector=mock.Mock(return_value=[query][: n - 1]))
+    with mock.patch.object(index, "_annoy", poor):
+        items, scores = index.nearest(vectors[query], n)
+    np.testing.assert_array_equal(items, np.argsort(-(vectors @ vectors[query]), kind="stable")[:n])
+    np.testing.assert_allclose(scores, np.sort(vectors @ vectors[query])[::-1][:n], atol=1e-6)
+
+
+def test_dots_are_those_of_the_items_asked_for(index: ItemIndex, vectors: np.ndarray) -> None:
+    items = np.array([7, 3, 7, 59])
+    np.testing.assert_allclose(
+        index.dots(vectors[0], items), [vectors[0] @ vectors[item] for item in items], atol=1e-6
+    )
+    assert index.dots(vectors[0], np.array([], dtype=np.int64)).shape == (0,)
+
+
+@given(queries=arrays(np.float32, (3, DIM), elements=st.floats(-10, 10, width=32)))
+def test_a_spread_is_the_standard_deviation_of_all_dot_products(
+    index: ItemIndex, vectors: np.ndarray, queries: np.ndarray
+) -> None:
+    everything = queries.astype(np.float64) @ vectors.T.astype(np.float64)  # [3, NUM_ITEMS]
+    np.testing.assert_allclose(index.spreads(queries), everything.std(axis=1), rtol=1e-4, atol=1e-6)
+
+
+def test_the_spread_of_many_items_is_summed_up_in_parts(
+    index: ItemIndex, vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("graphkit.serving.index._ROWS", 7)
+    monkeypatch.delitem(index.__dict__, "_covariance", raising=False)
+    np.testing.assert_allclose(index.spreads(vectors[4:6]), (vectors[4:6] @ vectors.T).std(axis=1), rtol=1e-4)
 
 
 def test_mapped_tensors_are_those_that_were_saved(tmp_path: Path) -> None:

@@ -71,6 +71,12 @@ def test_variants_are_trained_shared_resumed_and_ranked(own_chain: Path, graphki
     table = json.loads(found.stdout.splitlines()[-1])
     assert next(row["model"] for row in table["rows"]) == OURS
     assert {"2T", "HGNN-w-users", "B) w/o weak signals"} <= {row["model"] for row in table["rows"]}
+    rows = {row["model"]: row for row in table["rows"]}
+    theirs, ours = (float(rows[name]["HR@10"].split()[0]) for name in ("2T", OURS))
+    apart = float(rows["2T"]["HR@10 against 2T-HGNN"].split()[0])
+    assert apart == pytest.approx(theirs - ours, abs=2e-3)
+    assert rows[OURS]["HR@10 against 2T-HGNN"] == "-"
+    assert rows["2T-HGNN + edges"]["HR@10 against 2T-HGNN"] != "-"
     results = pl.read_parquet(workspace.current("evaluation").path("results.parquet"))
     by_model = results.filter(metric="NDCG@10", target_type="all", group="all", segment="all")
     values = dict(by_model.select("model", "value").iter_rows())

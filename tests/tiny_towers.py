@@ -1,13 +1,15 @@
-"""A workspace with dataset, embeddings and untrained towers: just enough for an export, in a second."""
+"""A workspace with dataset, embeddings, untrained towers and weighed edges: enough for an export, in a second."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from graphkit import weigh_edges
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
@@ -23,12 +25,13 @@ DIM, EMBEDDING_DIM = 16, 8
 CUTOFF = datetime(2024, 6, 1, tzinfo=UTC)
 
 
-def make_workspace(root: Path, seed: int = 0, timed: bool = True) -> Workspace:
-    """The three batches that ``export_bundle`` reads."""
+def make_workspace(root: Path, seed: int = 0, timed: bool = True, newcomers: Sequence[int] = ()) -> Workspace:
+    """The four batches that ``export_bundle`` reads; ``newcomers`` are users who met no podcast."""
     workspace = Workspace(root)
-    dataset = make_dataset(workspace, seed, timed)
+    dataset = make_dataset(workspace, seed, timed, newcomers)
     hgnn = make_hgnn(workspace, seed)
     make_towers(workspace, dataset, hgnn, seed)
+    weigh_edges(workspace, load_config("default"))
     return workspace
 
 
@@ -81,10 +84,13 @@ def make_towers(workspace: Workspace, dataset: Dataset, hgnn: Batch, seed: int) 
         return work.commit()
 
 
-def make_dataset(workspace: Workspace, seed: int, timed: bool = True) -> Dataset:
+def make_dataset(workspace: Workspace, seed: int, timed: bool = True, newcomers: Sequence[int] = ()) -> Dataset:
     """Users, three types and their interactions."""
-    with workspace.begin(StageSpec("dataset", {"timed": timed, "seed": seed}, seed)) as work:
-        _interactions(seed, timed).write_parquet(work.path("interactions/part-00000.parquet"))
+    split = {"horizon_days": 14, "random_share": 0.2}
+    with workspace.begin(StageSpec("dataset", {"timed": timed, "seed": seed, "split": split}, seed)) as work:
+        rows = _interactions(seed, timed)
+        rows = rows.filter(~pl.col("user").is_in(list(newcomers)) | (pl.col("item_type") != "podcast"))
+        rows.write_parquet(work.path("interactions/part-00000.parquet"))
         _items().write_parquet(work.path("items.parquet"))
         users = range(NUM_USERS)
         country = [None if user == NOBODY else ("SE" if user % 2 else "DE") for user in users]

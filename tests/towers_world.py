@@ -90,7 +90,9 @@ def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
 
 def write_dataset(workspace: Workspace, rows: pl.DataFrame, timed: bool = True, **meta: Any) -> Batch:
     """A dataset batch; its id does not depend on the rows, so that two worlds can be compared."""
-    with workspace.begin(StageSpec("dataset", {"timed": timed} | {k: str(v) for k, v in meta.items()}, 0)) as work:
+    split = {"horizon_days": 14, "random_share": 0.2}
+    settings = {"timed": timed, "split": split, "meta": {name: str(value) for name, value in meta.items()}}
+    with workspace.begin(StageSpec("dataset", settings, 0)) as work:
         rows.write_parquet(work.path("interactions/part-00000.parquet"))
         _items().write_parquet(work.path("items.parquet"))
         _users().write_parquet(work.path("users.parquet"))

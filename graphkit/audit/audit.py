@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graphkit.artefacts import Workspace
-from graphkit.audit import bundle, dataset_rows, evaluated, examples, graph_edges, training
+from graphkit.audit import bundle, dataset_rows, edge_weights, evaluated, examples, graph_edges, training
 from graphkit.audit.finding import Finding, finding
 from graphkit.audit.run import AuditedRun
 from graphkit.progress import track
@@ -13,6 +13,7 @@ CHECKS = (
     *graph_edges.CHECKS,
     *training.CHECKS,
     *examples.CHECKS,
+    *edge_weights.CHECKS,
     *bundle.CHECKS,
     *evaluated.CHECKS,
 )

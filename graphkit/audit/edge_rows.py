@@ -39,3 +39,11 @@ class EdgeRows:
     def hold(self, item_type: str) -> pl.Expr:
         """True for the rows of one type."""
         return (pl.col(schemas.ITEM_TYPE) == item_type) & is_known(self.signals(item_type), self.period)
+
+
+@dataclass(frozen=True)
+class StrongRows(EdgeRows):
+    """Of those the ones by strong signals, whatever the graph weighs."""
+
+    def signals(self, item_type: str) -> tuple[str, ...]:
+        return self.run.meta.strong

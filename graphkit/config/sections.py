@@ -202,14 +202,14 @@ class EdgesSection(Section):
         default=100, description="strongest edges per item and source type that get a weight"
     )
     l2: Annotated[tuple[PositiveFloat, ...], Field(min_length=1)] = Field(
-        default=(50, 200, 1000, 5000, 20_000),
+        default=(50, 20, 200, 1000, 5000, 20_000),
         description="regularisations to try; validation chooses per target type, for warm and for cold users",
     )
     max_validation_users: Positive = Field(
-        default=1000, description="validation users ranked per target type and group, at most; a seeded sample"
+        default=3000, description="validation users ranked per target type and group, at most; a seeded sample"
     )
     towers_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default={"warm": 4.0, "cold": 16.0},
+        default={"warm": 1.0, "cold": 1.0},
         description="what the towers weigh in the blend for users who met the target type and for all others, the "
         "edges weighing 1; a target type's own as 'book/cold'",
     )

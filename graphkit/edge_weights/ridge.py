@@ -24,6 +24,8 @@ from graphkit.evaluation.recommender import Floats
 #: than the cosine lets them, which is what a type of few users needs; a pair of few users is shrunk.
 _SHRINKAGE: Final = 10.0
 _TARGET_EXPONENT: Final = 0.7
+#: The residual of a solution, over that of no weights at all.
+_PRECISION: Final = 1e-6
 
 
 def strongest_edges(train: TrainData, neighbours: int, threads: int) -> dict[str, Any]:
@@ -103,25 +105,41 @@ def _solved(counts: _Counts, first_item: int, edges: Any, l2s: npt.NDArray[np.fl
 
 @compiled
 def _ridge(counts: Any, first_item: int, ends: Any, sources: Any, l2s: Any, first: int, last: int, out: Any) -> None:
-    """Solve the items from ``first`` to ``last``."""
+    """Solve the items from ``first`` to ``last``, each under one regularisation from the solution under another."""
     for item in range(first, last):
         near = sources[ends[item] : ends[item + 1]]
         size = len(near)
-        if size == 0:
-            continue
-        gram, wanted = np.zeros((size, size)), np.zeros(size)
+        gram, wanted, weights = np.zeros((size, size)), np.zeros(size), np.zeros(size)
         for a in range(size):
             start, stop = counts.indptr[near[a]], counts.indptr[near[a] + 1]
             row, users = counts.columns[start:stop], counts.users[start:stop]
             at = np.searchsorted(row, first_item + item)
             if at < len(row) and row[at] == first_item + item:
                 wanted[a] = users[at]
-            for b in range(size):
+            for b in range(a + 1):
                 at = np.searchsorted(row, near[b])
                 if at < len(row) and row[at] == near[b]:
-                    gram[a, b] = users[at]
+                    gram[a, b] = gram[b, a] = users[at]
         for number in range(len(l2s)):
-            system = gram.copy()
-            for a in range(size):
-                system[a, a] += l2s[number]
-            out[number, ends[item] : ends[item + 1]] = np.linalg.solve(system, wanted)
+            _conjugate_gradients(gram, l2s[number], wanted, weights)
+            out[number, ends[item] : ends[item + 1]] = weights
+
+
+@compiled
+def _conjugate_gradients(gram: Any, l2: float, wanted: Any, weights: Any) -> None:
+    """Solve (gram + l2 I) weights = wanted in place, scaled by the diagonal."""
+    diagonal = np.diag(gram) + l2
+    rest = wanted - np.dot(gram, weights) - l2 * weights
+    scaled = rest / diagonal
+    along = scaled.copy()
+    left, enough = np.dot(rest, scaled), _PRECISION**2 * np.dot(wanted, wanted / diagonal)
+    for _ in range(2 * len(wanted)):  # as many as there are unknowns would do without rounding
+        if left <= enough:
+            break
+        turned = np.dot(gram, along) + l2 * along
+        step = left / np.dot(along, turned)
+        weights += step * along
+        rest -= step * turned
+        scaled = rest / diagonal
+        before, left = left, np.dot(rest, scaled)
+        along = scaled + left / before * along

@@ -114,7 +114,8 @@ def _add_edges(found: Models, dataset: Dataset, batch: Batch) -> None:
     load = cache(partial(read_edges, batch, dataset))
     towers = next((entry for entry in found.entries if entry.name == OURS), None)
     what = "summed learned weights of the co-listening edges from the user's strong items"
-    found.entries.insert(len(found.entries) - (towers is not None), Entry(EDGES, what, ((Part(load),),)))
+    entry = Entry(EDGES, what, ((Part(load),),), trained=True)
+    found.entries.insert(len(found.entries) - (towers is not None), entry)
     if towers is None:
         return
     weight = read_towers_weight(batch)

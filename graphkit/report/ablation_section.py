@@ -14,7 +14,7 @@ _GROUP: Final = "warm"
 
 
 class Change(NamedTuple):
-    """A variant's figure, its spread over seeds, and the difference from ours with its interval."""
+    """A variant's figure, its spread over seeds, and the difference from the base with its interval."""
 
     value: str
     spread: str
@@ -25,43 +25,46 @@ class Change(NamedTuple):
 
 @dataclass(frozen=True)
 class AblationTable:
-    """One row per variant, ours first; a row is (name, what it is, its figures)."""
+    """One row per variant, the ``base`` they are variants of first; a row is (name, what it is, its figures)."""
 
     title: str
+    base: str
     num_users: int
     rows: list[tuple[str, str, list[Change]]]
 
 
 def ablation_table(data: EvaluationData) -> AblationTable | None:
-    """The table, None where no variant of ours was trained or no warm user was evaluated."""
+    """The table, None where no variant was trained or no warm user was evaluated."""
     target = data.body["sparse_type"]
-    first = data.row(data.ours, target, _GROUP, METRICS[0])
+    first = data.row(data.base, target, _GROUP, METRICS[0])
     if not data.ablations or first is None:
         return None
     models = data.body["models"]
     return AblationTable(
         f"{target}, {_GROUP} users",
+        data.base,
         first["num_users"],
         [
             (name, models[name], [_change(name, target, metric, data) for metric in METRICS])
-            for name in (data.ours, *data.ablations)
+            for name in (data.base, *data.ablations)
         ],
     )
 
 
 def _change(name: str, target: str, metric: str, data: EvaluationData) -> Change:
-    row, ours = (data.row(model, target, _GROUP, metric) for model in (name, data.ours))
-    if row is None or ours is None:
+    row, base = (data.row(model, target, _GROUP, metric) for model in (name, data.base))
+    if row is None or base is None:
         return Change(ABSENT, "", "", "", "even")
     spread = "" if row["spread"] is None else f"± {figure(row['spread'])}, {row['num_seeds']} seeds"
-    if name == data.ours:
+    if name == data.base:
         return Change(figure(row["value"]), spread, "", "", "even")
-    text = signed(row["value"] - ours["value"])
-    return Change(figure(row["value"]), spread, text, *_interval(data.difference(name, target, _GROUP, metric)))
+    text = signed(row["value"] - base["value"])
+    compared = data.difference(name, target, _GROUP, metric, of=data.base)
+    return Change(figure(row["value"]), spread, text, *_interval(compared))
 
 
 def _interval(row: Row | None) -> tuple[str, str]:
-    """The interval of variant minus ours, and which side of 0 it is on; ``row`` is ours minus the variant."""
+    """The interval of variant minus base, and which side of 0 it is on; ``row`` is the base minus the variant."""
     if row is None:
         return "", "even"
     low, high = -row["high"], -row["low"]

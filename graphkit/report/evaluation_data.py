@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+import polars as pl
+
 from graphkit.artefacts import Batch
 
 Row = dict[str, Any]
 ALL: Final = "all"
-#: The trained rows of the paper's Tables 2 to 4; any other trained row is an ablation of ours.
-_MAIN: Final = ("HGNN", "HGNN-w-users", "2T")
+#: What ablations leave something out of.
+_BASE: Final = "2T-HGNN"
+#: The trained rows of the paper's Tables 2 to 4, and the edges that ours adds; any other trained row is an ablation.
+_MAIN: Final = ("HGNN", "HGNN-w-users", "2T", _BASE, "Edge weights")
 TIERS: Final = ("tier 1", "tier 2", "tier 3", "tier 4", "tier 5", "new")
 
 
@@ -31,21 +35,27 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """``results.json`` and ``examples.json`` of one batch."""
+    """``results.json``, ``examples.json`` and, of every pair of models, ``comparisons.parquet`` of one batch."""
 
     body: Row
     examples: list[Row]
+    comparisons: pl.DataFrame
 
     @classmethod
     def open(cls, batch: Batch) -> EvaluationData:
         body, examples = (
             json.loads(batch.path(name).read_text(encoding="utf-8")) for name in ("results.json", "examples.json")
         )
-        return cls(body, examples)
+        return cls(body, examples, pl.read_parquet(batch.path("comparisons.parquet")))
 
     @property
     def ours(self) -> str:
         return str(self.body["ours"])
+
+    @property
+    def base(self) -> str:
+        """The model that ablations are variants of: 2T-HGNN, or ours where that is not in the table."""
+        return _BASE if _BASE in self.body["models"] else self.ours
 
     @property
     def peers(self) -> list[str]:
@@ -54,12 +64,12 @@ class EvaluationData:
 
     @property
     def learned(self) -> list[str]:
-        """The trained models of the paper's Tables 2 to 4, ours last."""
+        """The trained models of the paper's Tables 2 to 4, the edges, and ours last."""
         return [model for model in self.body["models"] if model in _MAIN and model != self.ours] + [self.ours]
 
     @property
     def ablations(self) -> list[str]:
-        """Trained variants of ours."""
+        """Trained variants of the base."""
         main = {*self.peers, *self.learned}
         return [model for model in self.body["models"] if model not in main]
 
@@ -99,12 +109,13 @@ class EvaluationData:
 
     @cached_property
     def _differences(self) -> dict[tuple[str, ...], Row]:
-        names = ("peer", "target_type", "group", "metric")
-        return {tuple(row[name] for name in names): row for row in self.body["comparisons"]}
+        names = ("model", "peer", "target_type", "group", "metric")
+        rows = self.comparisons.filter(pl.col("model").is_in([self.ours, self.base])).to_dicts()
+        return {tuple(row[name] for name in names): row for row in rows}
 
-    def difference(self, other: str, target_type: str, group: str, metric: str) -> Row | None:
-        """Ours minus ``other``, None where they were not compared."""
-        return self._differences.get((other, target_type, group, metric))
+    def difference(self, other: str, target_type: str, group: str, metric: str, of: str | None = None) -> Row | None:
+        """Ours, or the base if ``of`` is it, minus ``other``; None where they were not compared."""
+        return self._differences.get((of or self.ours, other, target_type, group, metric))
 
     def best_peer(self, target_type: str, group: str, metric: str) -> str | None:
         """The peer with the highest figure in one cell."""

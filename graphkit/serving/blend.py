@@ -21,7 +21,7 @@ def blended_top(
     edge reaches is scored; of the others the index is asked for more until none left out can be among the best.
     """
     by_edges = _over_spread(edges, float(edges.std()))
-    weight = _over_spread(np.float32(towers_weight), index.spread(vector))
+    weight = _over_spread(np.float32(towers_weight), float(index.spreads(vector[None])[0]))
     reached, num_items, wanted = np.flatnonzero(edges), len(edges), k + len(hidden)
     while True:
         near, dots = index.nearest(vector, min(wanted, num_items))

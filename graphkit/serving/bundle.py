@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -63,6 +64,14 @@ class Bundle:
         from graphkit.serving.recommend import recommend
 
         return recommend(self, user_id, item_type, k, exclude_seen, why)
+
+    def recommend_all(
+        self, out: Path, item_types: Sequence[str] = (), k: int = 10, threads: int = 1
+    ) -> dict[str, int]:
+        """See ``graphkit.serving.recommend_all.recommend_all``."""
+        from graphkit.serving.recommend_all import recommend_all
+
+        return recommend_all(self, out, item_types, k, threads)
 
     def similar(
         self, item_id: str, item_type: str | None = None, within: str | None = None, k: int = 10

@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
@@ -36,6 +38,14 @@ class Catalogue:
     @cached_property
     def _users(self) -> pl.DataFrame:
         return pl.read_parquet(self._users_path, columns=[schemas.USER_ID, schemas.USER])
+
+    def users(self) -> tuple[pl.Series, npt.NDArray[np.int64]]:
+        """Every user's id, sorted, and row."""
+        return self._users[schemas.USER_ID], self._users[schemas.USER].to_numpy().astype(np.int64)
+
+    def ids(self, item_type: str) -> pl.Series:
+        """The ids of a type's items, by row."""
+        return self._by_type[item_type][schemas.ITEM_ID]
 
     def user(self, user_id: str) -> int | None:
         """The row of a user, None if unknown."""

@@ -52,9 +52,11 @@ class ItemIndex:
         dots: Floats = self._vectors[items] @ query
         return dots
 
-    def spread(self, query: Floats) -> float:
-        """The standard deviation of the dot products of all items."""
-        return float(np.sqrt(max(float(query @ self._covariance @ query), 0.0)))
+    def spreads(self, queries: Floats) -> Floats:
+        """Of each query [n, dim] the standard deviation of the dot products of all items: float32 [n]."""
+        variance = np.einsum("nd,de,ne->n", queries, self._covariance, queries, optimize=True)
+        spreads: Floats = np.sqrt(np.maximum(variance, 0)).astype(np.float32)
+        return spreads
 
     @cached_property
     def _covariance(self) -> npt.NDArray[np.float64]:

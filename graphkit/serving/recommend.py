@@ -50,13 +50,14 @@ def recommend(
     A user who is unknown, or of whom no history and no feature is known, gets what is popular. ``why`` adds reasons.
     Raises InputError for a type the bundle does not recommend and for k < 1.
     """
-    _check(bundle, item_type, k)
+    require_target(bundle, item_type)
+    require_positive(k)
     user = bundle.catalogue.user(user_id)
     hidden = _seen(bundle, user, item_type) if exclude_seen and user is not None else np.array([], dtype=np.int64)
     inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
     edges = None if user is None else bundle.edges.scores(user, item_type)
     reached = edges is not None and bool(edges.any())
-    if user is None or inputs is None or edges is None or (_is_blank(inputs) and not reached):
+    if user is None or inputs is None or edges is None or (blank_users(inputs)[0] and not reached):
         source, odd = POPULARITY, "unknown user" if user is None else "user without history or features"
         items, scores = _popular(bundle, item_type, k, hidden)
     else:
@@ -89,14 +90,14 @@ def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list
     ]
 
 
-def _check(bundle: Bundle, item_type: str, k: int) -> None:
+def require_target(bundle: Bundle, item_type: str) -> None:
+    """Raise InputError unless the bundle recommends items of the type."""
     if item_type not in bundle.meta.targets:
         raise InputError(
             f"the bundle does not recommend {item_type!r}",
             where=str(bundle.folder),
             expected=did_you_mean(item_type, bundle.meta.targets),
         )
-    require_positive(k)
 
 
 def require_positive(k: int) -> None:
@@ -109,14 +110,16 @@ def _seen(bundle: Bundle, user: int, item_type: str) -> Items:
     return bundle.seen[Pool(item_type, STRONG)].of(user).astype(np.int64)
 
 
-def _is_blank(inputs: UserInputs) -> bool:
-    return not inputs.pooled.any() and bool((inputs.categorical == UNKNOWN).all())
+def blank_users(inputs: UserInputs) -> npt.NDArray[np.bool_]:
+    """Of which users neither a pooled item nor a feature is known: bool [n]."""
+    blank: npt.NDArray[np.bool_] = ~inputs.pooled.any(axis=1) & (inputs.categorical == UNKNOWN).all(axis=1)
+    return blank
 
 
 def _popular(bundle: Bundle, item_type: str, k: int, hidden: Items) -> tuple[Items, Scores]:
     users = bundle.popularity[item_type]
     # Equally popular items come in a seeded random order: ids often tell the source's own popularity ranks.
-    order = np.lexsort((np.random.default_rng(0).permutation(len(users)), -users))
+    order = np.lexsort((-np.random.default_rng(0).permutation(len(users)), -users))
     items = order[~np.isin(order, hidden)][:k]
     return items, users[items].astype(np.float64)
 
