@@ -221,7 +221,7 @@ def show_plan(rows: Rows, as_json: bool, estimate: BuildEstimate | None = None) 
 
 def _reasons(edges: Sequence[Mapping[str, Any]]) -> str:
     """The user's items that speak for a recommendation, with the weights of their edges."""
-    return "; ".join(f"{edge['title'] or edge['item_id']} ({edge['weight']:.2f})" for edge in edges)
+    return "; ".join(f"{edge['title'] or edge['item_id']} ({edge['weight']:.2g})" for edge in edges)
 
 
 def show_ranking(ranking: Any, as_json: bool) -> None:

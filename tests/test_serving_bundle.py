@@ -129,7 +129,7 @@ def test_reasons_are_printed(bundle: Bundle, graphkit: Callable[..., Result]) ->
     assert json.loads(graphkit(*words, "--json").output)["rows"] == rows
     printed = graphkit(*words)
     assert printed.exit_code == 0, printed.output
-    assert f"({rows[0]['why'][0]['weight']:.2f})" in printed.output
+    assert f"({rows[0]['why'][0]['weight']:.2g})" in printed.output
 
 
 def test_seen_items_come_back_only_when_asked_for(bundle: Bundle, tiny_workspace: Workspace) -> None:
