@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
-from graphkit.edge_weights.ridge import across, ridge_weights, strongest_edges
+from graphkit.edge_weights.ridge import across, count_shared, ridge_weights, strongest_edges
 from graphkit.edge_weights.scorer import Blend, EdgeScorer
 from graphkit.evaluation.peers.ease import fit_ease
 from graphkit.evaluation.peers.train_data import TrainData
@@ -30,7 +30,9 @@ def scorer(train: TrainData, neighbours: int, l2: float = 2.0) -> EdgeScorer:
     weights = {
         (target, group): matrix
         for group, chosen in groups.items()
-        for target, matrix in ridge_weights(train, chosen, [l2], threads=1)[0].items()
+        for target, matrix in ridge_weights(count_shared(train, 2**30, 0), chosen, train.columns, [l2], threads=1)[
+            0
+        ].items()
     }
     return EdgeScorer(train.all_likes, train.columns, weights)
 
@@ -49,7 +51,11 @@ def test_a_weight_is_the_ridge_regression_of_the_item_on_its_neighbours() -> Non
     train = random_train(1)
     x = train.all_likes.toarray().astype(np.float64)
     edges = strongest_edges(train, 3, threads=1)
-    for found, l2 in zip(ridge_weights(train, edges, [0.5, 50], threads=2), (0.5, 50), strict=True):
+    for found, l2 in zip(
+        ridge_weights(count_shared(train, 2**30, 0), edges, train.columns, [0.5, 50], threads=2),
+        (0.5, 50),
+        strict=True,
+    ):
         for target, columns in train.columns.items():
             matrix = found[target].toarray()
             for item in range(SIZES[target]):
@@ -132,7 +138,21 @@ def test_users_whom_no_edge_leads_on_are_the_towers_alone() -> None:
 def test_the_number_of_threads_changes_nothing(threads: int) -> None:
     train = random_train(4)
     edges = strongest_edges(train, 5, threads)
-    once = ridge_weights(train, strongest_edges(train, 5, 1), [1.0], 1)[0]
-    again = ridge_weights(train, edges, [1.0], threads)[0]
+    shared = count_shared(train, 2**30, 0)
+    once = ridge_weights(shared, strongest_edges(train, 5, 1), train.columns, [1.0], 1)[0]
+    again = ridge_weights(shared, edges, train.columns, [1.0], threads)[0]
     for target in train.targets:
         np.testing.assert_array_equal(once[target].toarray(), again[target].toarray())
+
+
+def test_a_sample_of_users_stands_for_all() -> None:
+    rng = np.random.default_rng(6)
+    likes = sparse.csr_array((rng.random((4000, 300)) < 0.02).astype(np.float32))
+    train = TrainData({"book": likes}, ("book",))
+    pairs = int((np.diff(likes.indptr).astype(np.int64) ** 2).sum())
+    assert pairs > 300**2
+    sampled = count_shared(train, 300**2 * 16 - 16, seed=2)
+    assert 0.3 < sampled.counted < 0.8
+    matrix = sparse.csr_array((sampled.users, sampled.columns, sampled.indptr), shape=(300, 300))
+    assert matrix.diagonal().sum() == pytest.approx(likes.sum(), rel=0.05)
+    assert matrix.nnz <= 300**2

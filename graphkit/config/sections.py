@@ -214,6 +214,12 @@ class EdgesSection(Section):
         "edges weighing 1; a target type's own as 'book/cold'",
     )
 
+    memory: str = Field(
+        default="8GiB",
+        description="what counting shared users may take at most; where all pairs of items might take more, a seeded "
+        "sample of users is counted",
+    )
+
     @field_validator("towers_weight")
     @classmethod
     def _both_groups(cls, value: dict[str, float]) -> dict[str, float]:

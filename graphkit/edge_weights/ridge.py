@@ -6,7 +6,7 @@ EASE (Steck 2019) held to the edges of the graph, or SLIM on a chosen support (N
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -24,6 +24,8 @@ from graphkit.evaluation.recommender import Floats
 #: than the cosine lets them, which is what a type of few users needs; a pair of few users is shrunk.
 _SHRINKAGE: Final = 10.0
 _TARGET_EXPONENT: Final = 0.7
+#: What a pair of items takes while it is counted: a column and a count, in the product and in its copy.
+_BYTES_PER_PAIR: Final = 16
 #: The residual of a solution, over that of no weights at all.
 _PRECISION: Final = 1e-6
 
@@ -66,37 +68,56 @@ def _capped(edges: Any, count: npt.NDArray[Any], bounds: npt.NDArray[Any], most:
     return sparse.csc_array((edges.data[kept], (source[kept], target[kept])), shape=edges.shape)
 
 
-def ridge_weights(
-    train: TrainData, edges: dict[str, Any], l2s: Sequence[float], threads: int
-) -> list[dict[str, Any]]:
-    """The weight of every edge under each of ``l2s``: sparse float32 CSR [all items, num_items] per target type."""
-    likes = train.all_likes
+class SharedUsers(NamedTuple):
+    """How many users each item shares with each other one: a CSR [all items, all items], columns ascending."""
+
+    indptr: npt.NDArray[np.integer]
+    columns: npt.NDArray[np.integer]
+    users: Floats
+    counted: float = 1.0  # the share of users that were counted; ``users`` stand for all of them
+
+
+def count_shared(train: TrainData, memory_bytes: int, seed: int) -> SharedUsers:
+    """Count the users of every pair of items, of a seeded sample of users where all could take more memory."""
+    likes, num_users = train.all_likes, train.num_users
+    most = memory_bytes // _BYTES_PER_PAIR
+    pairs = np.diff(likes.indptr).astype(np.int64) ** 2
+    counted = 1.0
+    if min(int(pairs.sum()), likes.shape[1] ** 2) > most:
+        order = np.random.default_rng(seed).permutation(num_users)
+        size = max(1, int(np.searchsorted(np.cumsum(pairs[order]), most, side="right")))
+        likes, counted = likes[np.sort(order[:size])], size / num_users
     shared = sparse.csr_array(likes.T @ likes)
     shared.sort_indices()
-    counts = _Counts(shared.indptr, shared.indices, shared.data)
+    return SharedUsers(shared.indptr, shared.indices, shared.data / np.float32(counted), counted)
+
+
+def ridge_weights(
+    shared: SharedUsers,
+    edges: dict[str, Any],
+    columns: Mapping[str, slice],
+    l2s: Sequence[float],
+    threads: int,
+) -> list[dict[str, Any]]:
+    """The weight of every edge under each of ``l2s``: sparse float32 CSR [all items, num_items] per target type.
+
+    ``columns`` says where each type's items stand among all.
+    """
     found: list[dict[str, Any]] = [{} for _ in l2s]
     for name, support in edges.items():
-        weights = _solved(counts, train.columns[name].start, support, np.asarray(l2s, np.float64), threads)
+        weights = _solved(shared, columns[name].start, support, np.asarray(l2s, np.float64), threads)
         for number in range(len(l2s)):
             matrix = sparse.csc_array((weights[number], support.indices, support.indptr), shape=support.shape)
             found[number][name] = sparse.csr_array(matrix)
     return found
 
 
-class _Counts(NamedTuple):
-    """How many users each item shares with each other one: a CSR [all items, all items], columns ascending."""
-
-    indptr: npt.NDArray[np.integer]
-    columns: npt.NDArray[np.integer]
-    users: Floats
-
-
-def _solved(counts: _Counts, first_item: int, edges: Any, l2s: npt.NDArray[np.float64], threads: int) -> Floats:
+def _solved(shared: SharedUsers, first_item: int, edges: Any, l2s: npt.NDArray[np.float64], threads: int) -> Floats:
     """The weights float32 [len(l2s), num_edges] of the ``edges`` into the items from ``first_item`` on."""
     out = np.zeros((len(l2s), edges.nnz), np.float32)
 
     def solve(first: int, last: int) -> None:
-        _ridge(counts, first_item, edges.indptr, edges.indices, l2s, first, last, out)
+        _ridge(shared, first_item, edges.indptr, edges.indices, l2s, first, last, out)
 
     with threadpool_limits(1, "blas"):
         over_rows(solve, edges.indptr, threads)
@@ -104,15 +125,15 @@ def _solved(counts: _Counts, first_item: int, edges: Any, l2s: npt.NDArray[np.fl
 
 
 @compiled
-def _ridge(counts: Any, first_item: int, ends: Any, sources: Any, l2s: Any, first: int, last: int, out: Any) -> None:
+def _ridge(shared: Any, first_item: int, ends: Any, sources: Any, l2s: Any, first: int, last: int, out: Any) -> None:
     """Solve the items from ``first`` to ``last``, each under one regularisation from the solution under another."""
     for item in range(first, last):
         near = sources[ends[item] : ends[item + 1]]
         size = len(near)
         gram, wanted, weights = np.zeros((size, size)), np.zeros(size), np.zeros(size)
         for a in range(size):
-            start, stop = counts.indptr[near[a]], counts.indptr[near[a] + 1]
-            row, users = counts.columns[start:stop], counts.users[start:stop]
+            start, stop = shared.indptr[near[a]], shared.indptr[near[a] + 1]
+            row, users = shared.columns[start:stop], shared.users[start:stop]
             at = np.searchsorted(row, first_item + item)
             if at < len(row) and row[at] == first_item + item:
                 wanted[a] = users[at]

@@ -8,7 +8,7 @@ target type and group the chosen ``l2``, and the towers' weight in the blend).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -20,7 +20,7 @@ from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.config.sections import EdgesSection
 from graphkit.datasets.store import Dataset
-from graphkit.edge_weights.ridge import across, ridge_weights, strongest_edges
+from graphkit.edge_weights.ridge import SharedUsers, across, count_shared, ridge_weights, strongest_edges
 from graphkit.edge_weights.scorer import EdgeScorer
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.groups import COLD, WARM, final_parts, tasks_of
@@ -29,6 +29,7 @@ from graphkit.evaluation.peers.train_data import TrainData, read_train
 from graphkit.evaluation.peers.trials import Trials
 from graphkit.evaluation.peers.winners import choose
 from graphkit.evaluation.validation import how_cut, sampled, validation_parts
+from graphkit.graph.memory import parse_memory
 from graphkit.parallel import thread_count
 
 EDGES_FILE: Final = "edges.safetensors"
@@ -46,20 +47,19 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
     if (done := workspace.finished(spec)) is not None:
         return done
     dataset, seed, settings = Dataset.open(upstream["dataset"]), config.run.seed, config.edges
-    towers_weight = _towers_weight(settings, dataset)
+    towers_weight, model = _towers_weight(settings, dataset), _Edges(settings)
     with workspace.begin(spec) as work:
         threads, parts = thread_count(config.run.threads), validation_parts(dataset, seed)
         tasks = {
             name: sampled(task, settings.max_validation_users, seed)
             for name, task in tasks_of(dataset.meta, parts).items()
         }
-        model = _Edges(settings)
         trials = Trials(read_train(dataset, parts), tasks, work.checkpoint_dir, seed, threads)
         scores, _ = trials.run(model, 0)
         winners = choose(scores, dataset.meta.targets, {"l2": settings.l2[0]})
         train = read_train(dataset, final_parts(dataset))
         weights = {
-            (target, group): model.weights(train, [won["setting"]["l2"]], group, threads)[0][target]
+            (target, group): model.weights(train, [won["setting"]["l2"]], group, seed, threads, (target,))[0][target]
             for target, groups in winners.items()
             for group, won in groups.items()
         }
@@ -71,6 +71,7 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
         }
         work.path(ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
         work.row_counts = {f"{target}/{group}": int(matrix.nnz) for (target, group), matrix in weights.items()}
+        work.metrics["share_of_users_counted"] = round(model.graph(train, seed, threads)[1].counted, 4)
         work.data_window = dict(dataset.batch.manifest.data_window)
         return work.commit()
 
@@ -84,29 +85,40 @@ class _Edges(Peer):
 
     def __init__(self, settings: EdgesSection) -> None:
         self._l2, self._neighbours = settings.l2, settings.neighbours
-        self._edges: tuple[TrainData, dict[str, Any]] | None = None
+        self._memory = parse_memory(settings.memory, "edges.memory")
+        self._known: tuple[TrainData, dict[str, Any], SharedUsers] | None = None
 
     def fit(self, train: TrainData, setting: Setting, seed: int, threads: int) -> EdgeScorer:
-        return next(self._scorers(train, [setting["l2"]], threads))
+        return next(self._scorers(train, [setting["l2"]], seed, threads))
 
     def path(
         self, train: TrainData, setting: Setting, seed: int, threads: int
     ) -> Iterator[tuple[Setting, EdgeScorer]]:
-        for l2, scorer in zip(self._l2, self._scorers(train, self._l2, threads), strict=True):
+        for l2, scorer in zip(self._l2, self._scorers(train, self._l2, seed, threads), strict=True):
             yield {"l2": l2}, scorer
 
-    def _scorers(self, train: TrainData, l2s: Any, threads: int) -> Iterator[EdgeScorer]:
-        fits = {group: self.weights(train, l2s, group, threads) for group in (WARM, COLD)}
+    def _scorers(self, train: TrainData, l2s: Sequence[float], seed: int, threads: int) -> Iterator[EdgeScorer]:
+        fits = {group: self.weights(train, l2s, group, seed, threads) for group in (WARM, COLD)}
         for number in range(len(l2s)):
             weights = {(t, group): found[number][t] for group, found in fits.items() for t in train.targets}
             yield EdgeScorer(train.all_likes, train.columns, weights)
 
-    def weights(self, train: TrainData, l2s: Any, group: str, threads: int) -> list[dict[str, Any]]:
-        """Per regularisation and target type; the cold ones know no edge within a type."""
-        if self._edges is None or self._edges[0] is not train:
-            self._edges = train, strongest_edges(train, self._neighbours, threads)
-        edges = self._edges[1]
-        return ridge_weights(train, edges if group == WARM else across(edges, train.columns), l2s, threads)
+    def weights(
+        self, train: TrainData, l2s: Sequence[float], group: str, seed: int, threads: int, targets: Sequence[str] = ()
+    ) -> list[dict[str, Any]]:
+        """Per regularisation and target type (none named: all); the cold ones know no edge within a type."""
+        every, shared = self.graph(train, seed, threads)
+        edges = {target: every[target] for target in targets or train.targets}
+        if group == COLD:
+            edges = across(edges, train.columns)
+        return ridge_weights(shared, edges, train.columns, l2s, threads)
+
+    def graph(self, train: TrainData, seed: int, threads: int) -> tuple[dict[str, Any], SharedUsers]:
+        """The strongest edges, and the users that items share; kept for the train that was asked for last."""
+        if self._known is None or self._known[0] is not train:
+            edges = strongest_edges(train, self._neighbours, threads)
+            self._known = train, edges, count_shared(train, self._memory, seed)
+        return self._known[1:]
 
 
 def _towers_weight(settings: EdgesSection, dataset: Dataset) -> dict[str, float]:
