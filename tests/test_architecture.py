@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 HEAVY = {"torch", "dgl", "tensorflow", "keras", "polars", "numpy", "pydantic", "rich", "sklearn", "matplotlib"}
+LEARNING = ("torch", "dgl", "tensorflow", "keras")
 #: What each part of graphkit may not import, beyond towers: data flows one way.
 FORBIDDEN = {
     "graphkit/datasets": ("graphkit.graph", "graphkit.hgnn", "graphkit.evaluation", "graphkit.serving"),
@@ -41,10 +42,7 @@ FORBIDDEN = {
         "graphkit.synthetic",
     ),
     "graphkit/describe": (
-        "torch",
-        "dgl",
-        "tensorflow",
-        "keras",
+        *LEARNING,
         "graphkit.hgnn",
         "graphkit.evaluation",
         "graphkit.serving",
@@ -52,10 +50,7 @@ FORBIDDEN = {
         "graphkit.synthetic",
     ),
     "graphkit/claims": (
-        "torch",
-        "dgl",
-        "tensorflow",
-        "keras",
+        *LEARNING,
         "graphkit.hgnn",
         "graphkit.serving",
         "graphkit.report",
@@ -63,10 +58,7 @@ FORBIDDEN = {
     ),
     "graphkit/graph_formats": ("tensorflow", "keras", "graphkit.evaluation", "graphkit.serving", "graphkit.report"),
     "graphkit/edge_weights": (
-        "torch",
-        "dgl",
-        "tensorflow",
-        "keras",
+        *LEARNING,
         "graphkit.hgnn",
         "graphkit.serving",
         "graphkit.report",
@@ -75,10 +67,7 @@ FORBIDDEN = {
     "graphkit/evaluation": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn"),
     "graphkit/serving": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn", "graphkit.graph"),
     "graphkit/audit": (
-        "torch",
-        "dgl",
-        "tensorflow",
-        "keras",
+        *LEARNING,
         "graphkit.hgnn",
         "graphkit.edge_weights",
         "graphkit.evaluation",

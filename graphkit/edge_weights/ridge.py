@@ -24,7 +24,7 @@ from graphkit.evaluation.recommender import Floats
 #: than the cosine lets them, which is what a type of few users needs; a pair of few users is shrunk.
 _SHRINKAGE: Final = 10.0
 _TARGET_EXPONENT: Final = 0.7
-#: What a pair of items takes while it is counted: a column and a count, in the product and in its copy.
+#: What a pair of items takes while it is counted: a column and a count, with as much again for sorting them.
 _BYTES_PER_PAIR: Final = 16
 #: The residual of a solution, over that of no weights at all.
 _PRECISION: Final = 1e-6
@@ -87,9 +87,10 @@ def count_shared(train: TrainData, memory_bytes: int, seed: int) -> SharedUsers:
         order = np.random.default_rng(seed).permutation(num_users)
         size = max(1, int(np.searchsorted(np.cumsum(pairs[order]), most, side="right")))
         likes, counted = likes[np.sort(order[:size])], size / num_users
-    shared = sparse.csr_array(likes.T @ likes)
+    shared = likes.T.tocsr() @ likes  # of two CSR a CSR, which is not turned round and so not held twice
     shared.sort_indices()
-    return SharedUsers(shared.indptr, shared.indices, shared.data / np.float32(counted), counted)
+    shared.data /= np.float32(counted)
+    return SharedUsers(shared.indptr, shared.indices, shared.data, counted)
 
 
 def ridge_weights(

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from graphkit.evaluation.groups import COLD, WARM
 from graphkit.serving.mapped import map_tensors
 from graphkit.user_features import STRONG, Histories, Pool
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]
-WARM, COLD = "warm", "cold"
 
 
 class Support(NamedTuple):

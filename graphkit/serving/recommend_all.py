@@ -19,12 +19,12 @@ from scipy import sparse
 from graphkit import schemas
 from graphkit.artefacts.disk import fsync
 from graphkit.errors import InputError
+from graphkit.evaluation.groups import COLD, WARM
 from graphkit.evaluation.peers.rows import sparse_rows
 from graphkit.evaluation.top_items import tie_order, top_items
 from graphkit.parallel import map_in_order
 from graphkit.parquet import GrowingTable
 from graphkit.progress import track
-from graphkit.serving.edges import COLD, WARM
 from graphkit.serving.recommend import BLEND, POPULARITY, TOWERS, blank_users, require_positive, require_target
 from graphkit.user_features import STRONG, Pool
 
