@@ -20,7 +20,7 @@ from graphkit.serving import recommend_all
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return exported_workspace(tmp_path_factory.mktemp("all"))
+    return exported_workspace(tmp_path_factory.mktemp("all"), newcomers=(2, 17, 30))
 
 
 @pytest.fixture(scope="module")

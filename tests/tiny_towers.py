@@ -35,11 +35,11 @@ def make_workspace(root: Path, seed: int = 0, timed: bool = True, newcomers: Seq
     return workspace
 
 
-def exported_workspace(root: Path) -> Workspace:
+def exported_workspace(root: Path, newcomers: Sequence[int] = ()) -> Workspace:
     """``make_workspace`` with its bundle."""
     from towers.export import export_bundle
 
-    workspace = make_workspace(root)
+    workspace = make_workspace(root, newcomers=newcomers)
     export_bundle(workspace, load_config("default"))
     return workspace
 
