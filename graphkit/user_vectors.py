@@ -1,0 +1,91 @@
+"""User-vector artefacts: one matrix of user vectors per moment, however they were made, as the towers take them.
+
+``user_vectors.safetensors`` of an encoder's batch holds, under the encoder's name,
+
+``<name>/serve``     float32 [num_users, dim], from everything before the cut-off;
+``<name>/fit``       the same as of the start of the label period, where the dataset has timestamps; or
+``<name>/fit/<k>``   without timestamps, for k = 0..FOLDS-1: from the user's pairs that are not in fold k, so that the
+                     vector beside a training label of fold k does not know the label (DESIGN 7: cross-fit).
+
+A row of zeros means that nothing is known of the user. All matrices of a name have one width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+import numpy.typing as npt
+
+from graphkit.errors import ArtefactError
+from graphkit.graph.store import FIT, SERVE
+from graphkit.vectors import Vectors, load_vectors, save_vectors
+
+FOLDS: Final = 5
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.integer]
+
+
+def pair_folds(item_type: str, users: Ints, items: Ints) -> npt.NDArray[np.int64]:
+    """The fold 0..FOLDS-1 of each (user, item) pair of a type: a fixed hash, the same in every stage. int64 [n]."""
+    mixed = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + items.astype(np.uint64)
+    mixed ^= np.uint64(crc32(item_type.encode()))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(FOLDS)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class UserVectors:
+    """One encoder's vectors; ``fit`` has one matrix with timestamps and ``FOLDS`` without."""
+
+    name: str
+    fit: tuple[Floats, ...]  # each [num_users, dim]
+    serve: Floats  # [num_users, dim]
+
+    @property
+    def dim(self) -> int:
+        return int(self.serve.shape[1])
+
+    def beside(self, item_type: str, users: Ints, items: Ints) -> Floats:
+        """The vectors beside the labels (users[i], items[i]), which know nothing of them: float32 [n, dim]."""
+        if len(self.fit) == 1:
+            return self.fit[0][users]
+        out = np.empty((len(users), self.dim), np.float32)
+        folds = pair_folds(item_type, users, items)
+        for fold, matrix in enumerate(self.fit):
+            out[folds == fold] = matrix[users[folds == fold]]
+        return out
+
+
+def save_user_vectors(path: Path, *vectors: UserVectors) -> None:
+    """Write the vectors of one or more names to one file."""
+    tensors: Vectors = {}
+    for one in vectors:
+        names = [f"{one.name}/{FIT}"] if len(one.fit) == 1 else [f"{one.name}/{FIT}/{k}" for k in range(len(one.fit))]
+        tensors |= dict(zip(names, one.fit, strict=True)) | {f"{one.name}/{SERVE}": one.serve}
+    save_vectors(path, tensors)
+
+
+def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> UserVectors:
+    """The vectors of ``name``; raises ArtefactError where they are not those of ``num_users`` users, not finite, or
+    made for a dataset with timestamps and read for one without (``timed``), or the other way round."""
+    tensors = load_vectors(path)
+    wanted = [f"{name}/{FIT}"] if timed else [f"{name}/{FIT}/{k}" for k in range(FOLDS)]
+    matrices = [tensors[key] for key in [*wanted, f"{name}/{SERVE}"] if key in tensors]
+    shapes = {matrix.shape for matrix in matrices}
+    fits = len(matrices) == len(wanted) + 1 and len(shapes) == 1 and next(iter(shapes))[0] == num_users
+    if not fits or not all(np.isfinite(matrix).all() for matrix in matrices):
+        raise ArtefactError(
+            f"the user vectors {name!r} do not fit the dataset",
+            where=str(path),
+            expected=f"finite matrices {', '.join(wanted)} and {name}/{SERVE} of {num_users} rows and one width",
+            found=", ".join(f"{key} {list(matrix.shape)}" for key, matrix in sorted(tensors.items())) or "none",
+            fix="make them again from the current dataset",
+        )
+    *fit, serve = matrices
+    return UserVectors(name, tuple(fit), serve)
