@@ -23,7 +23,6 @@ from graphkit.artefacts import Workspace
 from graphkit.config.hgnn import HgnnSection
 from graphkit.evaluation.bootstrap import interval, resampled_means
 from graphkit.graph.store import FIT, Relation, read_graph
-from graphkit.hgnn.device import choose_device, generator, prepare
 from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import GraphTensors, to_tensors
 from graphkit.hgnn.infer import embed_graph
@@ -31,6 +30,7 @@ from graphkit.hgnn.links import Links, LinkSets, find_links, without
 from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
 from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.validation import hold_out, link_mrr
+from graphkit.training.device import choose_device, generator, prepare
 
 CORES, RESAMPLES = 2, 1000
 NEVER = float("inf")

@@ -29,12 +29,12 @@ from graphkit.config import Config, load_config
 from graphkit.evaluation.metrics import user_metrics
 from graphkit.evaluation.top_items import tie_order, top_items
 from graphkit.graph.store import CO_LISTENING, CoListeningGraph, Csc, Relation
-from graphkit.hgnn.device import choose_device
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.text import item_texts
 from graphkit.text_encoder import encode_texts
+from graphkit.training.device import choose_device
 
 PODCAST = "podcast"
 METRICS = ("HR@10", "NDCG@10", "MRR")

@@ -34,10 +34,10 @@ from graphkit.evaluation.segments import segment_items
 from graphkit.evaluation.vector_models import MeanOfHistory
 from graphkit.graph.build import TEXT_CACHE, build_graph
 from graphkit.graph.store import FIT, SERVE, read_graph
-from graphkit.hgnn.device import choose_device
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.text_neighbours import with_text_neighbours
+from graphkit.training.device import choose_device
 
 METRIC, FOLDER, POOLED = "NDCG@10", "hgnn-quality", "all"
 #: One preset's NDCG@10 of every list, by target type: float64 [num_users of the type], mean over seeds.

@@ -79,8 +79,8 @@ def _gpu(config: Config) -> Finding:
 
 def _neighbours(config: Config) -> Finding:
     from graphkit.errors import GraphkitError
-    from graphkit.hgnn.device import choose_device
     from graphkit.hgnn.neighbours import choose_neighbours
+    from graphkit.training.device import choose_device
 
     try:
         name, why = choose_neighbours(config.hgnn.neighbours, choose_device(config.hgnn.device))

@@ -33,6 +33,16 @@ FORBIDDEN = {
         "tensorflow",
         "keras",
     ),
+    "graphkit/training": (
+        "polars",
+        "tensorflow",
+        "keras",
+        "graphkit.datasets",
+        "graphkit.graph",
+        "graphkit.hgnn",
+        "graphkit.evaluation",
+        "graphkit.serving",
+    ),
     "graphkit/new_items": (
         "tensorflow",
         "keras",

@@ -15,8 +15,8 @@ import torch
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import Config, load_config
-from graphkit.hgnn.distributed import ALONE, Team, team_of_environment
 from graphkit.hgnn.train import train_hgnn
+from graphkit.training.distributed import ALONE, Team, team_of_environment
 from graphkit.vectors import load_vectors
 from tests.hgnn_graphs import write_graph_batch
 
@@ -130,7 +130,7 @@ def test_every_process_does_its_share_and_the_leader_alone_writes(tmp_path: Path
         program(
             tmp_path,
             """
-            from graphkit.hgnn.gradients import FlatGradients
+            from graphkit.training.gradients import FlatGradients
             from graphkit.progress import say
             compute, saved = FlatGradients.compute, fit.TrainingState.save
 

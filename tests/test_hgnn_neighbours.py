@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.errors import InputError
-from graphkit.hgnn import device as devices
 from graphkit.hgnn.blocks import sample_blocks
-from graphkit.hgnn.device import DeviceError, choose_device
 from graphkit.hgnn.graph_tensors import InEdges
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
+from graphkit.training import device as devices
+from graphkit.training.device import DeviceError, choose_device
 from tests.hgnn_graphs import random_graph
 from tests.test_hgnn_model import new_model
 

@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from graphkit.config.hgnn import HgnnSection
-from graphkit.hgnn import device as devices
-from graphkit.hgnn.device import DeviceError, choose_device, choose_precision
-from graphkit.hgnn.gradients import FlatGradients
 from graphkit.hgnn.schedule import learning_rate
 from graphkit.hgnn.step import make_optimiser
+from graphkit.training import device as devices
+from graphkit.training.device import DeviceError, choose_device, choose_precision
+from graphkit.training.gradients import FlatGradients
 
 CPU = torch.device("cpu")
 

@@ -19,7 +19,6 @@ from graphkit.config import Config, load_config
 from graphkit.errors import ConfigError, DataError, GraphkitError
 from graphkit.graph.store import FIT, LISTENING, SERVE, read_graph
 from graphkit.hgnn import fit as fit_module
-from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import LinkSets, find_links
@@ -28,6 +27,7 @@ from graphkit.hgnn.neighbours import load_pooling
 from graphkit.hgnn.step import Step
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.hgnn.train import train_hgnn
+from graphkit.training.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.vectors import load_vectors
 from tests.hgnn_graphs import CPU, both_directions, commit_graph, pairs_of, write_graph_batch
 

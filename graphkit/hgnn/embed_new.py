@@ -11,13 +11,13 @@ import torch
 
 from graphkit.config import Config
 from graphkit.graph.store import CoListeningGraph, Relation
-from graphkit.hgnn.device import choose_device, prepare
 from graphkit.hgnn.extend_graph import Floats, Ints, NewEdges, dependency_graph, extend_graph, reached_nodes
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model_file import load_model
 from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
 from graphkit.hgnn.text_neighbours import has_in_edges, with_text_neighbours
+from graphkit.training.device import choose_device, prepare
 
 
 class NewEmbeddings(NamedTuple):

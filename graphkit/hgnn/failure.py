@@ -8,8 +8,8 @@ from typing import Final
 from safetensors.torch import save_file
 
 from graphkit.errors import GraphkitError
-from graphkit.hgnn.checkpoint import has_checkpoint
 from graphkit.hgnn.links import LinkSets
+from graphkit.training.checkpoint import has_checkpoint
 
 FAILED_BATCH_FILE: Final = "failed-batch.safetensors"
 

@@ -16,8 +16,6 @@ from torch import Tensor
 from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import DataError
 from graphkit.graph.store import Relation
-from graphkit.hgnn.device import generator
-from graphkit.hgnn.distributed import ALONE, Team
 from graphkit.hgnn.graph_tensors import GraphTensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import LinkSets, find_links, without
@@ -31,6 +29,8 @@ from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.step import Step, make_optimiser
 from graphkit.hgnn.validation import hold_out, link_mrr
 from graphkit.progress import track
+from graphkit.training.device import generator
+from graphkit.training.distributed import ALONE, Team
 
 #: An epoch that takes longer is kept in between, so that a kill costs no more than this.
 CHECKPOINT_SECONDS: Final = 120.0

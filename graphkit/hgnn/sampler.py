@@ -11,8 +11,8 @@ import torch
 from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.graph.store import Relation
-from graphkit.hgnn.device import generator
 from graphkit.hgnn.links import LinkSets
+from graphkit.training.device import generator
 
 #: No batch takes more than this share of a relation's links: they are hidden from message passing while they
 #: are predicted, and a small graph whose every link were hidden would have nothing to pass.

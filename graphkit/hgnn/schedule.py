@@ -1,11 +1,11 @@
-"""The learning rate of each step: a function of its number alone, so that a resumed run goes on exactly."""
+"""The learning rate of each step, as the settings say."""
 
 from __future__ import annotations
 
-import math
 from typing import Final
 
 from graphkit.config.hgnn import HgnnSection
+from graphkit.training.schedule import warm_up_and_cosine
 
 #: The share of all steps over which the rate rises, and what it falls to, as a share of its height (cosine).
 WARM_UP: Final = 0.05
@@ -16,8 +16,4 @@ def learning_rate(config: HgnnSection, step: int, steps: int) -> float:
     """The rate of ``step`` (1 is the first) of all ``steps`` that the run would take without early stopping."""
     if config.schedule == "constant":
         return config.learning_rate
-    rising = math.ceil(WARM_UP * steps)
-    if step <= rising:
-        return config.learning_rate * step / rising
-    done = (step - rising) / (steps - rising)
-    return config.learning_rate * (FLOOR + (1 - FLOOR) * (1 + math.cos(math.pi * done)) / 2)
+    return warm_up_and_cosine(config.learning_rate, step, steps, WARM_UP, FLOOR)

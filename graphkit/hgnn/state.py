@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graphkit.hgnn.checkpoint import load_checkpoint, save_checkpoint
 from graphkit.hgnn.model import HeteroSage
+from graphkit.training.checkpoint import load_checkpoint, save_checkpoint
 
 Tensors = dict[str, Tensor]
 

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from graphkit.config.hgnn import HgnnSection
-from graphkit.hgnn.device import choose_precision
-from graphkit.hgnn.distributed import Team
 from graphkit.hgnn.failure import not_finite, save_failed_batch
-from graphkit.hgnn.gradients import FlatGradients
 from graphkit.hgnn.links import LinkSets
 from graphkit.hgnn.model import HeteroSage
 from graphkit.hgnn.objective import Objective, Part
+from graphkit.training.device import choose_precision
+from graphkit.training.distributed import Team
+from graphkit.training.gradients import FlatGradients
 
 
 def make_optimiser(model: nn.Module, config: HgnnSection) -> torch.optim.Optimizer:

@@ -12,8 +12,6 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_fi
 from graphkit.config import Config
 from graphkit.config.hgnn import HgnnSection
 from graphkit.graph.store import FIT, SNAPSHOTS, read_graph
-from graphkit.hgnn.device import choose_device, choose_precision, prepare
-from graphkit.hgnn.distributed import Team, joined, team_of_environment
 from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
@@ -23,6 +21,8 @@ from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.progress import say
+from graphkit.training.device import choose_device, choose_precision, prepare
+from graphkit.training.distributed import Team, joined, team_of_environment
 from graphkit.vectors import EMBEDDINGS_FILE, save_vectors
 
 TRAINING_FILE: Final = "training.json"

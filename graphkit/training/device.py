@@ -14,8 +14,9 @@ class DeviceError(InputError):
     """The device asked for is not there."""
 
 
-def choose_device(setting: str, local_rank: int | None = None) -> torch.device:
-    """``auto`` takes the GPU where there is one, of several processes each its own (``local_rank``).
+def choose_device(setting: str, local_rank: int | None = None, where: str = "hgnn.device") -> torch.device:
+    """``auto`` takes the GPU where there is one, of several processes each its own (``local_rank``); ``where`` is the
+    setting's name.
 
     Raises DeviceError for ``cuda`` without one, and where there are fewer than processes.
     """
@@ -24,7 +25,7 @@ def choose_device(setting: str, local_rank: int | None = None) -> torch.device:
         build = "this torch is built without CUDA" if torch.version.cuda is None else "torch sees no GPU"
         raise DeviceError(
             "no CUDA device to train on",
-            where="hgnn.device",
+            where=where,
             expected="a GPU that torch can use",
             found=build,
             fix="train with `--device cpu` (or auto), or install a CUDA build of torch on a machine with a GPU",
@@ -36,7 +37,7 @@ def choose_device(setting: str, local_rank: int | None = None) -> torch.device:
     if local_rank >= (count := torch.cuda.device_count()):
         raise DeviceError(
             "more training processes than GPUs",
-            where="hgnn.device",
+            where=where,
             expected=f"at most {count} on this machine",
             fix=f"start `torch.distributed.run` with --nproc-per-node {count}, or train with `--device cpu`",
         )

@@ -1,8 +1,7 @@
 """Several processes that train one model: ``python -m torch.distributed.run --nproc-per-node 2 -m cli train-hgnn``.
 
-Every process holds the whole graph and draws the same batches; each computes the loss of its share of a batch's
-links, and the gradients are summed, so that the result is that of one process up to rounding. Only the leader
-(rank 0) writes.
+Every process holds all data and draws the same batches; each computes the loss of its share of a batch, and the
+gradients are summed, so that the result is that of one process up to rounding. Only the leader (rank 0) writes.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -47,6 +46,13 @@ class Team:
         if self.world > 1:
             with _noticing_the_others():
                 dist.all_reduce(tensor)
+
+    def total(self, tensor: Tensor) -> Tensor:
+        """The sum of ``tensor`` over the processes; gradients flow back to each process's own."""
+        if self.world == 1:
+            return tensor
+        summed: Tensor = _Total.apply(tensor, self)  # type: ignore[no-untyped-call]
+        return summed
 
     def share(self, make: Callable[[], T]) -> T:
         """What ``make`` gives on the leader (anything JSON can hold), on every process; the others wait for it."""
@@ -113,6 +119,23 @@ def joined(team: Team, device: torch.device) -> Iterator[None]:
     yield
     team.wait()  # nobody leaves while another still talks
     dist.destroy_process_group()
+
+
+class _Total(torch.autograd.Function):
+    """A sum over processes whose gradient is the sum of theirs: what each makes of the sum counts for all."""
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, team: Team) -> Tensor:
+        ctx.team = team
+        summed = tensor.detach().clone()
+        team.sum(summed)
+        return summed
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        summed = gradient.clone()
+        ctx.team.sum(summed)
+        return summed, None
 
 
 @contextlib.contextmanager
