@@ -1,6 +1,6 @@
 """The serving bundle's files and ``bundle.json``: what the export writes and serving reads.
 
-``index/<type>.ann``           Annoy index of a target type; its ids are item rows
+``index/<type>.ann``, ``.voy``  Annoy or Voyager index of a target type; its ids are item rows; none if it is exact
 ``item_vectors.safetensors``   item tower outputs, ``<type>`` float32 [num_items, dim], L2-normalised
 ``embeddings.safetensors``     HGNN embeddings of every type, ``<type>`` float32 [num_items, embedding_dim]
 ``pooled_vectors.safetensors`` only where the user tower pools other item vectors than these: the same for those
@@ -19,15 +19,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict
 
+from graphkit.config.sections import IndexKind
 from graphkit.vectors import EMBEDDINGS_FILE as EMBEDDINGS_FILE
 from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
 from graphkit.vectors import POOLED_VECTORS_FILE as POOLED_VECTORS_FILE
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 BUNDLE_FILE: Final = "bundle.json"
 README_FILE: Final = "README.md"
 ITEMS_FILE: Final = "items.parquet"
@@ -44,17 +45,23 @@ SAVED_MODEL_DIR: Final = "user_tower"
 
 
 class IndexMeta(BaseModel):
-    """One nearest-neighbour index. ``angular`` over L2-normalised vectors ranks as the dot product does."""
+    """How to search the item vectors of one type: by angle, over unit vectors made from them.
+
+    ``exact`` has no file: all item vectors are scored. ``longest`` is the greatest length of an item vector where one
+    more column made all equally long (``graphkit.indexes.lengths``), None where none was needed. ``effort`` is what a
+    search for 100 items spends (Annoy's ``search_k``, Voyager's ``query_ef``), ``recall`` the share of the exact 100
+    that it found for users whom it was not tuned on.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    file: str
-    kind: Literal["annoy"] = "annoy"
-    metric: Literal["angular"] = "angular"
+    kind: IndexKind
+    file: str | None = None
     dim: int
     num_items: int
-    trees: int
-    search_k: int
+    longest: float | None = None
+    effort: int = 0
+    recall: float = 1.0
 
 
 class BundleMeta(BaseModel):

@@ -75,6 +75,15 @@ FORBIDDEN = {
         "graphkit.synthetic",
     ),
     "graphkit/evaluation": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn"),
+    "graphkit/indexes": (
+        *LEARNING,
+        "polars",
+        "graphkit.datasets",
+        "graphkit.graph",
+        "graphkit.hgnn",
+        "graphkit.evaluation",
+        "graphkit.serving",
+    ),
     "graphkit/serving": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn", "graphkit.graph"),
     "graphkit/audit": (
         *LEARNING,

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from tiny_towers import (
     CUTOFF,
+    DIM,
     LOCAL,
     NOBODY,
     NUM_USERS,
@@ -76,10 +77,14 @@ def test_export_writes_the_described_files(bundle: Batch) -> None:
     }
     about = json.loads(bundle.path("bundle.json").read_text())
     assert about["targets"] == ["audiobook", "podcast"]
-    assert about["indexes"]["podcast"]["metric"] == "angular"
+    assert about["indexes"]["podcast"] == {
+        "kind": "annoy", "file": "index/podcast.ann", "dim": DIM, "num_items": TYPES["podcast"], "longest": None,
+        "effort": TYPES["podcast"], "recall": 1.0,
+    }  # fmt: skip
     assert (about["space_id"], about["hgnn_space_id"]) == ("towers-0", "hgnn-0")
     assert bundle.manifest.space_id == "towers-0"
     assert bundle.manifest.metrics["index_recall_at_100"] == {"audiobook": 1.0, "podcast": 1.0}
+    assert bundle.manifest.metrics["index_effort"] == {name: TYPES[name] for name in about["targets"]}
     assert bundle.manifest.metrics["user_vector_max_difference"] <= 1e-4
 
 
@@ -111,6 +116,19 @@ def test_onnx_and_saved_model_give_the_trained_vectors(tiny_workspace: Workspace
     saved = tf.saved_model.load(str(bundle.path("user_tower"))).signatures["serving_default"]
     by_tensorflow = saved(pooled=tf.constant(inputs.pooled), categorical=tf.constant(inputs.categorical))
     np.testing.assert_allclose(by_tensorflow["user_vector"].numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("voyager", "voy"), ("exact", None)])
+def test_another_kind_of_index_ranks_the_same(bundle: Batch, tmp_path: Path, kind: str, suffix: str | None) -> None:
+    from graphkit import Bundle
+    from towers.export import export_bundle
+
+    other = Bundle.open(export_bundle(make_workspace(tmp_path), load_config("default", [f"export.index={kind}"])))
+    files = [name for name in other.batch.manifest.files if name.startswith("index/")]
+    assert files == ([f"index/{name}.{suffix}" for name in other.meta.targets] if suffix else [])
+    assert other.meta.indexes["podcast"].kind == kind
+    for user in ("u2", f"u{LOCAL}"):
+        assert other.recommend(user, "podcast") == Bundle.open(bundle).recommend(user, "podcast")
 
 
 def test_histories_end_at_the_cutoff_and_seen_holds_all_of_train(tiny_workspace: Workspace, bundle: Batch) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_index import DIM, NUM_ITEMS, make_index, unit_vectors
+from small_index import DIM, NUM_ITEMS, make_small_index, unit_vectors
 
+from graphkit.indexes.item_index import ItemIndex
 from graphkit.serving.blend import blended_top
-from graphkit.serving.index import ItemIndex
 
 NONE = np.array([], dtype=np.int64)
 EVERY = np.arange(NUM_ITEMS)
@@ -22,7 +22,7 @@ def vectors() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def index(vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ItemIndex:
-    return make_index(tmp_path_factory.mktemp("index"), vectors)
+    return make_small_index(tmp_path_factory.mktemp("index"), vectors)
 
 
 def some_edges(seed: int, reached: int) -> np.ndarray:

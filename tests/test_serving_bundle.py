@@ -240,8 +240,8 @@ def test_an_index_of_another_size_is_refused(bundle: Bundle) -> None:
 
 
 def test_a_narrow_index_still_fills_k(bundle: Bundle) -> None:
-    """An index that looks at one node finds too few; the rest is then scored exactly."""
-    about = bundle.meta.indexes["podcast"].model_copy(update={"search_k": 1})
+    """An index that looks at one node finds too few, until it has looked everywhere."""
+    about = bundle.meta.indexes["podcast"].model_copy(update={"effort": 1})
     narrow = dataclasses.replace(bundle, meta=bundle.meta.model_copy(update={"indexes": {"podcast": about}}))
     assert narrow.recommend("u7", "podcast", k=24).rows == bundle.recommend("u7", "podcast", k=24).rows
 

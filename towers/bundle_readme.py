@@ -29,7 +29,7 @@ bundle.similar("ITEM_ID", k=10).rows
 | file | holds |
 |---|---|
 | `{bundle_file}` | targets, index settings, ids: read this first |
-| `index/<type>.ann` | Annoy index, {index} |
+| {index} |
 | `{item_vectors}` | item tower outputs per target type, float32 [items, dim], L2-normalised |
 | `{embeddings}` | HGNN embeddings per type, float32 [items, {embedding_dim}] |
 {pooled_vectors}| `{items}` | the catalogue: `item` is the row within its type in every tensor |
@@ -55,6 +55,11 @@ Pools, in this order: {pools}.
 Each takes {pool_columns} columns. A tower that reads no categorical feature, or no pool, has no such input in ONNX.
 """
 
+_INDEX: Final = {
+    "annoy": "`index/<type>.ann` | Annoy, angular, dimension {dim}; search_k is `effort` in `{bundle_file}`",
+    "voyager": "`index/<type>.voy` | Voyager, cosine, dimension {dim}; query_ef is `effort` in `{bundle_file}`",
+    "exact": "no index | all item vectors are scored",
+}
 _POOLED_VECTORS: Final = "| `{file}` | text vectors per type, which the user tower pools, float32 [items, {dim}] |\n"
 
 
@@ -68,7 +73,7 @@ def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False
         targets=", ".join(meta.targets),
         first_target=meta.targets[0],
         cutoff=meta.cutoff.isoformat() if meta.cutoff else "the end of the train split",
-        index=f"{index.metric}, dimension {index.dim}, {index.trees} trees, search with search_k={index.search_k}",
+        index=_INDEX[index.kind].format(dim=index.dim + (index.longest is not None), bundle_file=files.BUNDLE_FILE),
         embedding_dim=meta.embedding_dim,
         dim=index.dim,
         pooled_dim=spec.pooled_dim,

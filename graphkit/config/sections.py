@@ -16,6 +16,7 @@ from graphkit.errors import did_you_mean
 
 UserInput = Literal["demographics", "history", "weak", "counts"]
 ItemInput = Literal["text", "hgnn", "language", "genre", "creator"]
+IndexKind = Literal["annoy", "voyager", "exact"]
 
 #: Simple peers, in the order of the tables. The first five are the default: they take minutes where the rest take a
 #: quarter of an hour (the preset ``laboratory`` has all).
@@ -234,8 +235,13 @@ class EdgesSection(Section):
 class ExportSection(Section):
     """The serving bundle."""
 
-    trees: Positive = 50
-    search_k: Positive = Field(default=20_000, description="nodes Annoy looks at per query")
+    index: IndexKind = Field(
+        default="annoy", description="annoy (mapped from its file), voyager (faster, in memory) or exact"
+    )
+    recall: Share = Field(
+        default=0.98, description="share of the exact top 100 that a search finds; its effort is tuned until it does"
+    )
+    trees: Positive = Field(default=50, description="trees of an Annoy index")
     popularity_days: Positive = Field(
         default=90, description="last train days that count for the popular items of users nothing is known of"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.serving.index import ItemIndex
+from graphkit.indexes.item_index import ItemIndex
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]

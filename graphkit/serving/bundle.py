@@ -20,9 +20,9 @@ from graphkit.serving.mapped import map_histories, map_tensors
 from graphkit.user_features import FeatureSpec, Histories, UserFeatures, UserInputs
 
 if TYPE_CHECKING:
+    from graphkit.indexes.item_index import ItemIndex
     from graphkit.serving.catalogue import Catalogue
     from graphkit.serving.edges import EdgeWeights
-    from graphkit.serving.index import ItemIndex
     from graphkit.serving.recommend import Recommendations
     from graphkit.serving.similar import SimilarItems
 
@@ -84,10 +84,10 @@ class Bundle:
     def index(self, item_type: str) -> ItemIndex:
         """The index of one target type."""
         if item_type not in self._indexes:
-            from graphkit.serving.index import ItemIndex
+            from graphkit.indexes.store import open_index
 
             about = self.meta.indexes[item_type]
-            self._indexes[item_type] = ItemIndex(self.batch.path(about.file), about, self.item_vectors[item_type])
+            self._indexes[item_type] = open_index(self.folder, about, self.item_vectors[item_type])
         return self._indexes[item_type]
 
     def user_vectors(self, inputs: UserInputs) -> Floats:
