@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from graphkit.stages import ENCODERS
+
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace
     from graphkit.config import Config
@@ -161,23 +163,10 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
         as_json: bool,
         **given: Any,
     ) -> None:
-        from graphkit import console, pipeline
-
         sets = [short.words(given[short.name]) for short in shorts if given[short.name] is not None]
         # The sample world has no card, so what the current dataset's card recommends is not for it.
         config = _config(root, preset, (*overrides, *sets), seed, recommended={} if stage == "dataset" else None)
-        workspace = _workspace(root)
-        if dry_run:
-            estimate = pipeline.estimate(workspace, config, stage)
-            console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
-            return
-        rank, alone = os.environ.get("RANK", "0"), stage != "hgnn" or os.environ.get("WORLD_SIZE", "1") == "1"
-        # Several processes find out together, in the stage, lest one leaves and the others wait for it.
-        done = pipeline.finished(workspace, stage, config) if alone else None
-        module, _, attribute = function.partition(":")
-        batch = done if done is not None else getattr(import_module(module), attribute)(workspace, config)
-        if alone or rank == "0":
-            console.show_batch(batch, as_json, fresh=done is None)
+        _make(_workspace(root), config, stage, function, dry_run, as_json)
 
     def register(documented: Callable[[], None]) -> None:
         options = [
@@ -191,6 +180,25 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
         main.command(name, help=documented.__doc__)(_options(*options, stage_options)(make))
 
     return register
+
+
+def _make(
+    workspace: Workspace, config: Config, stage: str, function: str, dry_run: bool, as_json: bool, *words: str
+) -> None:
+    """Make ``stage`` by ``function``, called with ``words`` too, and show its batch; or show the plan of it."""
+    from graphkit import console, pipeline
+
+    if dry_run:
+        estimate = pipeline.estimate(workspace, config, stage)
+        console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
+        return
+    rank, alone = os.environ.get("RANK", "0"), stage != "hgnn" or os.environ.get("WORLD_SIZE", "1") == "1"
+    # Several processes find out together, in the stage, lest one leaves and the others wait for it.
+    done = pipeline.finished(workspace, stage, config) if alone else None
+    module, _, attribute = function.partition(":")
+    batch = done if done is not None else getattr(import_module(module), attribute)(workspace, config, *words)
+    if alone or rank == "0":
+        console.show_batch(batch, as_json, fresh=done is None)
 
 
 @_stage_command("sample", "dataset", "graphkit:sample_world", Short("size", "sample.size", SIZES))
@@ -268,6 +276,33 @@ def _train_hgnn() -> None:
     Example:  graphkit train-hgnn -w demo --device cpu --set hgnn.epochs=20
               python -m torch.distributed.run --nproc-per-node 2 -m cli train-hgnn -w demo
     """
+
+
+@main.command("train-encoder")
+@click.argument("name", type=click.Choice(list(ENCODERS)))
+@stage_options
+def train_encoder(
+    name: str,
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Train one user encoder and write every user's vector, for the towers or for anything else.
+
+    autoencoder: compresses what is known of a user (mean item vectors of several windows, counts, country,
+    onboarding).
+
+    It learns from what came before the towers' label period. The vectors are as of that moment and as of the
+    cut-off; without timestamps, all of train, and cross-fitted. NAME is the stage's name too.
+
+    \b
+    Example:  graphkit train-encoder autoencoder -w demo --set autoencoder.out_dim=120
+    """
+    config = _config(root, preset, overrides, seed)
+    _make(_workspace(root), config, name, "towers:train_encoder", dry_run, as_json, name)
 
 
 @_stage_command("train-towers", "towers", "towers:train_towers")

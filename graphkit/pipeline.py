@@ -150,7 +150,7 @@ def plan(
         rows.append(
             {
                 "stage": stage,
-                "reads": ", ".join(STAGES[stage].upstream) or ("every stage" if stage == "report" else "-"),
+                "reads": ", ".join(ALL_STAGES[stage].upstream) or ("every stage" if stage == "report" else "-"),
                 "writes": f"{stage}/{batch_id}",
                 "state": state,
                 "last seconds": cost.wall_seconds if cost else None,

@@ -35,8 +35,13 @@ STAGES: Final = {
     ),
     "report": Stage("graphkit report", ("report",)),
 }
+#: User encoders: from what is known of a user to one vector.
+ENCODERS: Final = {
+    "autoencoder": Stage("graphkit train-encoder autoencoder", ("autoencoder",), ("dataset", "graph")),
+}
 #: Beside the chain: each made by its own command, never by `graphkit run`, and read by no stage.
 SIDE_STAGES: Final = {
+    **ENCODERS,
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
 }
 #: Every stage that a workspace may hold batches of.

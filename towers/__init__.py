@@ -1,6 +1,7 @@
-"""Keras two-tower model, vector indexes and the serving bundle.
+"""User encoders, Keras two-tower model, vector indexes and the serving bundle.
 
-``train_towers`` and ``export_bundle`` are the public functions; both load TensorFlow when called.
+``train_encoder``, ``train_towers`` and ``export_bundle`` are the public functions, ``UserEncoder`` a trained encoder
+for users by their ids; what they compute with (TensorFlow, PyTorch) is loaded when they are called.
 """
 
 from __future__ import annotations
@@ -8,12 +9,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from towers.encoders.encode import UserEncoder
+    from towers.encoders.train import train_encoder
     from towers.export import export_bundle
     from towers.fit import train_towers
 
-__all__ = ["export_bundle", "train_towers"]
+__all__ = ["UserEncoder", "export_bundle", "train_encoder", "train_towers"]
 
-_HOMES = {"export_bundle": "towers.export", "train_towers": "towers.fit"}
+_HOMES = {
+    "UserEncoder": "towers.encoders.encode",
+    "export_bundle": "towers.export",
+    "train_encoder": "towers.encoders.train",
+    "train_towers": "towers.fit",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.config.base import Positive, PositiveFloat, Section, Share
 from graphkit.config.hgnn import HgnnSection
 from graphkit.errors import did_you_mean
@@ -294,6 +295,7 @@ class Config(Section):
     text: TextSection = TextSection()
     graph: GraphSection = GraphSection()
     hgnn: HgnnSection = HgnnSection()
+    autoencoder: AutoencoderSection = AutoencoderSection()
     towers: TowersSection = TowersSection()
     edges: EdgesSection = EdgesSection()
     export: ExportSection = ExportSection()

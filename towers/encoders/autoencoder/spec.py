@@ -1,0 +1,122 @@
+"""The input row of the autoencoder, block by block: what stands in which columns."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+import polars as pl
+from pydantic import BaseModel, ConfigDict
+
+from graphkit import schemas
+from graphkit.config.autoencoder import AutoencoderSection
+from graphkit.user_features import STRONG, WEAK
+from towers.encoders.source import Source
+
+SPEC_FILE: Final = "features.json"
+#: A country or language of fewer users has no column of its own.
+_MIN_USERS: Final = 5
+
+
+class Block(NamedTuple):
+    """Neighbouring columns of one meaning."""
+
+    name: str
+    width: int
+
+
+class InputSpec(BaseModel):
+    """What the row x = [c, a, v] of a user holds (paper 3.2.2, 3.3.2). Saved beside the model.
+
+    A column that is not known of a user is NaN; counts are known of everyone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    types: tuple[str, ...]
+    strong: tuple[str, ...]
+    weak: tuple[str, ...]
+    windows_days: tuple[int, ...]  # empty without timestamps: one window, all there is
+    modalities: dict[str, int]  # widths of the item vectors
+    countries: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    age: bool = False
+    tenure: bool = False
+    onboarding: bool = False
+    onboarding_days: int
+
+    @property
+    def num_windows(self) -> int:
+        return max(len(self.windows_days), 1)
+
+    @property
+    def signals(self) -> dict[str, tuple[str, ...]]:
+        """The signal groups that are counted."""
+        groups = {STRONG: self.strong, WEAK: self.weak}
+        return {group: signals for group, signals in groups.items() if signals}
+
+    @property
+    def vector_blocks(self) -> tuple[Block, ...]:
+        """Mean item vectors per type, window and modality."""
+        windows = [f"{days} days" for days in self.windows_days] or ["all"]
+        return tuple(
+            Block(f"{item_type}, {window}, {modality}", width)
+            for item_type in self.types
+            for window in windows
+            for modality, width in self.modalities.items()
+        )
+
+    @property
+    def count_blocks(self) -> tuple[Block, ...]:
+        """Log counts of rows per type and signal group, a column a window."""
+        return tuple(Block(f"{t}, {group} rows", self.num_windows) for t in self.types for group in self.signals)
+
+    @property
+    def profile_blocks(self) -> tuple[Block, ...]:
+        """What is known of the person."""
+        onboarding = self.modalities if self.onboarding else {}
+        widths = {"country": len(self.countries), "age": int(self.age), "tenure": int(self.tenure)}
+        widths |= {f"onboarding, {modality}": width for modality, width in onboarding.items()}
+        widths |= {"languages": len(self.languages)}
+        return tuple(Block(name, width) for name, width in widths.items() if width)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block, in the order of the columns."""
+        return (*self.vector_blocks, *self.count_blocks, *self.profile_blocks)
+
+    @property
+    def dim(self) -> int:
+        return sum(width for _, width in self.blocks)
+
+
+def input_spec(source: Source, modalities: dict[str, int], settings: AutoencoderSection) -> InputSpec:
+    """The blocks that the dataset has values for."""
+    meta, users = source.dataset.meta, source.dataset.users()
+    timed = meta.label_start is not None
+    return InputSpec(
+        types=meta.types,
+        strong=meta.strong,
+        weak=meta.weak,
+        windows_days=settings.windows_days if timed else (),
+        modalities=modalities,
+        countries=_common(users, schemas.COUNTRY),
+        languages=_common(users, schemas.ONBOARDING_LANGUAGES),
+        age=_has(users, schemas.AGE),
+        tenure=timed and _has(users, schemas.REGISTERED_AT),
+        onboarding=_has(users, schemas.ONBOARDING_ITEMS),
+        onboarding_days=settings.onboarding_days,
+    )
+
+
+def _has(users: pl.DataFrame, name: str) -> bool:
+    return name in users.columns and users[name].null_count() < users.height
+
+
+def _common(users: pl.DataFrame, name: str) -> tuple[str, ...]:
+    """The values that enough users share, sorted."""
+    if not _has(users, name):
+        return ()
+    values = users[name].drop_nulls()
+    values = values.explode(empty_as_null=False) if values.dtype == pl.List else values
+    counts = values.drop_nulls().value_counts(name="count")
+    return tuple(sorted(counts.filter(pl.col("count") >= _MIN_USERS)[name].to_list()))

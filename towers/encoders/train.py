@@ -1,0 +1,74 @@
+"""``graphkit train-encoder``: train one encoder, then write every user's vectors as of each moment.
+
+Files: the model's own, ``encoder.json`` and ``items.parquet`` (the ids it knows), ``user_vectors.safetensors``
+(``graphkit.user_vectors``) and ``user_vectors.parquet`` (``user_id``, ``vector``: as of the cut-off).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from graphkit import schemas
+from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
+from graphkit.artefacts.disk import fingerprint
+from graphkit.config import Config
+from graphkit.datasets.store import Dataset
+from graphkit.progress import track
+from graphkit.user_vectors import UserVectors, save_user_vectors
+from graphkit.vectors import USER_VECTORS_FILE
+from towers.encoders import encoder_module
+from towers.encoders.contract import Encoder, Floats
+from towers.encoders.encode import About, save_about, vectors_table
+from towers.encoders.source import BLOCK_USERS, Moment, Source
+
+VECTORS_TABLE = "user_vectors.parquet"
+
+
+def train_encoder(workspace: Workspace, config: Config, name: str) -> Batch:
+    """Train the user encoder ``name`` on what came before the label period and encode every user (stage ``name``).
+
+    Raises ArtefactError where a batch it reads is missing or does not belong with the others, and InputError for a
+    dataset it can learn nothing from.
+    """
+    upstream = workspace.upstream(name)
+    spec = StageSpec.of(name, config, upstream.values())
+    if (done := workspace.finished(spec)) is not None:
+        return done
+    with workspace.begin(spec) as work:
+        module, source = encoder_module(name), Source(Dataset.open(upstream["dataset"]), upstream)
+        module.fit(source, config, work)
+        work.space_id = f"{name}-{_space(work.folder)}"
+        save_about(work, About.of(name, source.dataset.meta), source.catalogue)
+        _write_vectors(work, source, name, module.load(work.folder))
+        meta = source.dataset.meta
+        work.data_window = {
+            "label_start": meta.label_start.isoformat() if meta.label_start else None,
+            "cutoff": meta.cutoff.isoformat() if meta.cutoff else None,
+        }
+        return work.commit()
+
+
+def _space(folder: Path) -> str:
+    """What decides the vectors' space: every tensor of the model."""
+    return fingerprint({path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))})[:12]
+
+
+def _write_vectors(work: StageWork, source: Source, name: str, encoder: Encoder) -> None:
+    *fit, serve = (_encoded(source, moment, encoder, name) for moment in source.moments)
+    save_user_vectors(work.path(USER_VECTORS_FILE), UserVectors(name, tuple(fit), serve))
+    ids = source.dataset.users().sort(schemas.USER)[schemas.USER_ID]
+    vectors_table(ids, serve).write_parquet(work.path(VECTORS_TABLE))
+    work.row_counts |= {"users": len(serve), "users nothing is known of": int((~serve.any(axis=1)).sum())}
+
+
+def _encoded(source: Source, moment: Moment, encoder: Encoder, name: str) -> Floats:
+    """Every user's vector as of the moment: float32 [num_users, dim]."""
+    count = source.dataset.meta.num_users
+    blocks: Iterable[Floats] = (encoder.encode(users) for users in source.blocks(moment))
+    out = np.zeros((count, encoder.dim), np.float32)
+    for place, block in enumerate(track(blocks, f"{name} {moment.name}", -(-count // BLOCK_USERS))):
+        out[place * BLOCK_USERS : place * BLOCK_USERS + len(block)] = block
+    return out
