@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from graphkit.stages import ENCODERS
+from graphkit.stages import ENCODERS, TOGETHER
 
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace
@@ -192,7 +192,7 @@ def _make(
         estimate = pipeline.estimate(workspace, config, stage)
         console.show_plan(pipeline.plan(workspace, config, [stage]), as_json, estimate)
         return
-    rank, alone = os.environ.get("RANK", "0"), stage != "hgnn" or os.environ.get("WORLD_SIZE", "1") == "1"
+    rank, alone = os.environ.get("RANK", "0"), stage not in TOGETHER or os.environ.get("WORLD_SIZE", "1") == "1"
     # Several processes find out together, in the stage, lest one leaves and the others wait for it.
     done = pipeline.finished(workspace, stage, config) if alone else None
     module, _, attribute = function.partition(":")
@@ -294,12 +294,17 @@ def train_encoder(
 
     autoencoder: compresses what is known of a user (mean item vectors of several windows, counts, country,
     onboarding).
+    clue: reads items as texts and draws one user's services (content types) together, apart from other users'.
+    simclr: clue's model, on two augmented views of a user's behaviours.
+    shopperbert: predicts the categories and dates of masked behaviours.
 
     It learns from what came before the towers' label period. The vectors are as of that moment and as of the
     cut-off; without timestamps, all of train, and cross-fitted. NAME is the stage's name too.
 
     \b
     Example:  graphkit train-encoder autoencoder -w demo --set autoencoder.out_dim=120
+              graphkit train-encoder clue -w demo --set clue.epochs=4
+              python -m torch.distributed.run --nproc-per-node 2 -m cli train-encoder clue -w demo
     """
     config = _config(root, preset, overrides, seed)
     _make(_workspace(root), config, name, "towers:train_encoder", dry_run, as_json, name)

@@ -28,9 +28,9 @@ from graphkit.hgnn.graph_tensors import GraphTensors, to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.links import Links, LinkSets, find_links, without
 from graphkit.hgnn.neighbours import choose_neighbours, load_pooling
-from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.validation import hold_out, link_mrr
 from graphkit.training.device import choose_device, generator, prepare
+from graphkit.training.state import TrainingState
 
 CORES, RESAMPLES = 2, 1000
 NEVER = float("inf")
@@ -137,7 +137,7 @@ def fit(
 
     def look(state: TrainingState) -> None:
         mrr = state.epochs[-1]["val_mrr"]
-        checks.append(Check(state.seconds, 2 * state.links, float("nan") if mrr is None else mrr))
+        checks.append(Check(state.seconds, 2 * state.examples, float("nan") if mrr is None else mrr))
         if state.seconds >= training_limit or time.perf_counter() - began >= wall_limit:
             raise _TimeIsUpError(state)
 

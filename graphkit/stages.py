@@ -38,7 +38,12 @@ STAGES: Final = {
 #: User encoders: from what is known of a user to one vector.
 ENCODERS: Final = {
     "autoencoder": Stage("graphkit train-encoder autoencoder", ("autoencoder",), ("dataset", "graph")),
+    "clue": Stage("graphkit train-encoder clue", ("clue",), ("dataset",)),
+    "simclr": Stage("graphkit train-encoder simclr", ("simclr",), ("dataset",)),
+    "shopperbert": Stage("graphkit train-encoder shopperbert", ("shopperbert",), ("dataset", "graph")),
 }
+#: Stages that several processes can make together (``torch.distributed.run``).
+TOGETHER: Final = frozenset({"hgnn", "clue", "simclr", "shopperbert"})
 #: Beside the chain: each made by its own command, never by `graphkit run`, and read by no stage.
 SIDE_STAGES: Final = {
     **ENCODERS,

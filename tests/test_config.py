@@ -27,6 +27,10 @@ def test_paper_preset_holds_the_papers_hyperparameters() -> None:
     assert (*towers.hidden, towers.out_dim) == (512, 256, 128)
     assert config.graph.window_days == 90
     assert config.graph.top_k is None
+    clue, bert = config.clue, config.shopperbert
+    assert (clue.dim, clue.layers, clue.heads, clue.max_behaviours, clue.vocabulary) == (720, 8, 6, 512, 50_257)
+    assert (clue.learning_rate, clue.weight_decay, clue.clip_norm, clue.batch_size) == (0.0005, 0.1, 0.01, 256)
+    assert (bert.dim, bert.layers, bert.heads, bert.max_behaviours, bert.batch_size) == (550, 20, 10, 350, 128)
 
 
 def test_default_preset_is_the_defaults() -> None:

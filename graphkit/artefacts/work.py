@@ -26,6 +26,7 @@ _PACKAGES: Final = (
     "keras",
     "annoy",
     "onnxruntime",
+    "tokenizers",
 )
 
 

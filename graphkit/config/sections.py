@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, field_validator
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.config.base import Positive, PositiveFloat, Section, Share
 from graphkit.config.hgnn import HgnnSection
+from graphkit.config.sequence_encoders import ClueSection, ShopperbertSection, SimclrSection
 from graphkit.errors import did_you_mean
 
 UserInput = Literal["demographics", "history", "weak", "counts"]
@@ -296,6 +297,9 @@ class Config(Section):
     graph: GraphSection = GraphSection()
     hgnn: HgnnSection = HgnnSection()
     autoencoder: AutoencoderSection = AutoencoderSection()
+    clue: ClueSection = ClueSection()
+    simclr: SimclrSection = SimclrSection()
+    shopperbert: ShopperbertSection = ShopperbertSection()
     towers: TowersSection = TowersSection()
     edges: EdgesSection = EdgesSection()
     export: ExportSection = ExportSection()

@@ -25,12 +25,12 @@ from graphkit.hgnn.neighbours import Pooling
 from graphkit.hgnn.objective import Objective
 from graphkit.hgnn.sampler import batches, coverage, draw_counts, draw_epoch, num_batches
 from graphkit.hgnn.schedule import learning_rate
-from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.step import Step, make_optimiser
 from graphkit.hgnn.validation import hold_out, link_mrr
 from graphkit.progress import track
 from graphkit.training.device import generator
 from graphkit.training.distributed import ALONE, Team
+from graphkit.training.state import TrainingState
 
 #: An epoch that takes longer is kept in between, so that a kill costs no more than this.
 CHECKPOINT_SECONDS: Final = 120.0
@@ -47,7 +47,7 @@ class Fit:
     checkpoint_dir: Path
     team: Team = ALONE
 
-    def run(self) -> TrainingState:
+    def run(self) -> TrainingState[HeteroSage]:
         """Train until ``epochs``, or until ``patience`` epochs brought nothing better; the best model is loaded.
 
         Continues after the last whole checkpoint, to the same result as an unbroken run. Raises DataError
@@ -83,17 +83,17 @@ class Fit:
         train_graph = without(self.graph, held)
         return find_links(train_graph), held, train_graph
 
-    def _start(self, linked: dict[str, Tensor]) -> TrainingState:
+    def _start(self, linked: dict[str, Tensor]) -> TrainingState[HeteroSage]:
         """A new model, or where a checkpoint left off; ``linked`` says which nodes have a link to train on."""
         shape = model_shape(self.graph, self.config)
         # Drawn on the CPU, so that a run on a GPU starts from the same weights.
         model = HeteroSage(shape, generator(torch.device("cpu"), self.seed, "weights")).to(self.graph.device)
         model.ids.know(linked)
-        state = TrainingState(model, make_optimiser(model, self.config))
+        state = TrainingState(model, make_optimiser(model, self.config), _score)
         state.load(self.checkpoint_dir)
         return state
 
-    def _epochs(self, state: TrainingState) -> Iterator[int]:
+    def _epochs(self, state: TrainingState[HeteroSage]) -> Iterator[int]:
         def due() -> Iterator[int]:
             for epoch in range(len(state.epochs) + 1, self.config.epochs + 1):
                 if epoch - 1 - state.best_epoch >= self.config.patience:
@@ -102,7 +102,7 @@ class Fit:
 
         return track(due(), "training the HGNN", self.config.epochs - len(state.epochs))
 
-    def _epoch(self, epoch: int, plan: Plan, step: Step, state: TrainingState) -> None:
+    def _epoch(self, epoch: int, plan: Plan, step: Step, state: TrainingState[HeteroSage]) -> None:
         """Train on the epoch's links, but for the batches that are done already."""
         started, done = time.perf_counter(), state.running
         drawn = draw_epoch(plan.links, plan.counts, self.seed, epoch)
@@ -112,7 +112,7 @@ class Fit:
             draw = generator(self.graph.device, self.seed, "batch", epoch, number)
             loss, norm = step.take(batch, draw, plan.learning_rate(epoch, number), epoch, number)
             done.add(size := sum(map(len, batch.values())), loss, norm)
-            state.links += size
+            state.examples += size
             if time.perf_counter() - state.saved_at > CHECKPOINT_SECONDS:
                 self._save(state)
         state.seconds += time.perf_counter() - started
@@ -120,7 +120,7 @@ class Fit:
     def _validate(self, model: HeteroSage, graph: GraphTensors, held: LinkSets) -> dict[str, float]:
         return link_mrr(embed_graph(model, graph, self.pooling), graph, held)
 
-    def _save(self, state: TrainingState) -> None:
+    def _save(self, state: TrainingState[HeteroSage]) -> None:
         if self.team.leads:
             state.save(self.checkpoint_dir)
 
@@ -165,13 +165,13 @@ class Plan:
         return learning_rate(self.config, (epoch - 1) * self.batches + batch, self.config.epochs * self.batches)
 
 
-def _record(epoch: int, plan: Plan, state: TrainingState, mrr: dict[str, float]) -> dict[str, Any]:
+def _record(epoch: int, plan: Plan, state: TrainingState[HeteroSage], mrr: dict[str, float]) -> dict[str, Any]:
     # Every relation counts the same, or the dense ones would decide (the reason for balanced draws).
     mean = sum(mrr.values()) / len(mrr) if mrr else None
     seen = coverage(plan.counts, plan.available, epoch)
     return {
         "epoch": epoch,
-        "loss": state.running.loss / state.running.links,
+        "loss": state.running.loss / state.running.examples,
         "val_mrr": mean,
         "val_mrr_by_relation": mrr,
         "edges": {relation.name: count for relation, count in plan.counts.items()},
@@ -181,7 +181,12 @@ def _record(epoch: int, plan: Plan, state: TrainingState, mrr: dict[str, float])
     }
 
 
-def _fingerprint(state: TrainingState, plan: Plan) -> bytes:
+def _score(record: dict[str, Any]) -> float:
+    """Validation MRR, or where nothing was held out the loss, so that more is better."""
+    return float(-record["loss"] if record["val_mrr"] is None else record["val_mrr"])
+
+
+def _fingerprint(state: TrainingState[HeteroSage], plan: Plan) -> bytes:
     """What processes that train together must have in common before they start."""
     weights = [tensor.detach().cpu().numpy().tobytes() for tensor in state.model.state_dict().values()]
     device = next(state.model.parameters()).device.type

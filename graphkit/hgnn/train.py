@@ -18,11 +18,11 @@ from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model import HeteroSage
 from graphkit.hgnn.model_file import MODEL_FILE, save_model
 from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
-from graphkit.hgnn.state import TrainingState
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.progress import say
 from graphkit.training.device import choose_device, choose_precision, prepare
 from graphkit.training.distributed import Team, joined, team_of_environment
+from graphkit.training.state import TrainingState
 from graphkit.vectors import EMBEDDINGS_FILE, save_vectors
 
 TRAINING_FILE: Final = "training.json"
@@ -82,7 +82,7 @@ def _follow(graph_batch: Batch, config: Config, device: torch.device, team: Team
 
 def _train(
     graph_batch: Batch, config: Config, device: torch.device, pooling: Pooling, checkpoint_dir: Path, team: Team
-) -> TrainingState:
+) -> TrainingState[HeteroSage]:
     prepare(device, config.run.threads, team.local_world)
     graph = to_tensors(read_graph(graph_batch, FIT), device)
     return Fit(graph, config.hgnn, config.run.seed, pooling, checkpoint_dir, team).run()
@@ -105,7 +105,7 @@ def _write_embeddings(
     save_vectors(work.path(EMBEDDINGS_FILE), vectors)
 
 
-def _write_training(work: StageWork, state: TrainingState) -> None:
+def _write_training(work: StageWork, state: TrainingState[HeteroSage]) -> None:
     body = {"epochs": state.epochs, "best_epoch": state.best_epoch}
     work.path(TRAINING_FILE).write_text(json.dumps(body, indent=1), encoding="utf-8")
     work.metrics |= {
@@ -116,4 +116,4 @@ def _write_training(work: StageWork, state: TrainingState) -> None:
         "coverage": state.epochs[-1]["coverage"],
     }
     if state.seconds:  # nothing was trained here if the checkpoint already held the last epoch
-        work.metrics["edges_per_second"] = round(state.links / state.seconds)
+        work.metrics["edges_per_second"] = round(state.examples / state.seconds)

@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING, Final, cast
 if TYPE_CHECKING:
     from towers.encoders.contract import EncoderModule
 
-MODULES: Final = {"autoencoder": "towers.encoders.autoencoder.encoder"}
+MODULES: Final = {
+    "autoencoder": "towers.encoders.autoencoder.encoder",
+    "clue": "towers.encoders.clue.clue",
+    "simclr": "towers.encoders.clue.simclr",
+    "shopperbert": "towers.encoders.shopperbert.shopperbert",
+}
 
 
 def encoder_module(name: str) -> EncoderModule:

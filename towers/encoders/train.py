@@ -6,6 +6,7 @@ Files: the model's own, ``encoder.json`` and ``items.parquet`` (the ids it knows
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from graphkit.artefacts.disk import fingerprint
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.progress import track
+from graphkit.stages import TOGETHER
 from graphkit.user_vectors import UserVectors, save_user_vectors
 from graphkit.vectors import USER_VECTORS_FILE
 from towers.encoders import encoder_module
@@ -31,14 +33,26 @@ def train_encoder(workspace: Workspace, config: Config, name: str) -> Batch:
     """Train the user encoder ``name`` on what came before the label period and encode every user (stage ``name``).
 
     Raises ArtefactError where a batch it reads is missing or does not belong with the others, and InputError for a
-    dataset it can learn nothing from.
+    dataset it can learn nothing from. Called by every process that ``torch.distributed.run`` starts, the encoders of
+    ``stages.TOGETHER`` train one model together and give each the same batch.
     """
     upstream = workspace.upstream(name)
-    spec = StageSpec.of(name, config, upstream.values())
+    source = Source(Dataset.open(upstream["dataset"]), upstream)
+    if name in TOGETHER and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from towers.encoders.sequences.together import train_together
+
+        return train_together(
+            encoder_module(name), source, config, name, lambda: _train(workspace, config, name, source)
+        )
+    return _train(workspace, config, name, source)
+
+
+def _train(workspace: Workspace, config: Config, name: str, source: Source) -> Batch:
+    spec = StageSpec.of(name, config, source.upstream.values())
     if (done := workspace.finished(spec)) is not None:
         return done
     with workspace.begin(spec) as work:
-        module, source = encoder_module(name), Source(Dataset.open(upstream["dataset"]), upstream)
+        module = encoder_module(name)
         module.fit(source, config, work)
         work.space_id = f"{name}-{_space(work.folder)}"
         save_about(work, About.of(name, source.dataset.meta), source.catalogue)

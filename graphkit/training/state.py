@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from graphkit.hgnn.model import HeteroSage
 from graphkit.training.checkpoint import load_checkpoint, save_checkpoint
 
 Tensors = dict[str, Tensor]
+Model = TypeVar("Model", bound=nn.Module)
 
 
 @dataclass
@@ -21,27 +22,28 @@ class Running:
     """What the epoch under way has come to."""
 
     batches: int = 0
-    links: int = 0
-    loss: float = 0.0  # summed over the links
+    examples: int = 0
+    loss: float = 0.0  # summed over the examples
     grad_norm: float = 0.0  # the largest before clipping
 
-    def add(self, links: int, loss: float, grad_norm: float) -> None:
-        """Count a batch of ``links`` with its mean loss."""
-        self.batches, self.links = self.batches + 1, self.links + links
-        self.loss, self.grad_norm = self.loss + loss * links, max(self.grad_norm, grad_norm)
+    def add(self, examples: int, loss: float, grad_norm: float) -> None:
+        """Count a batch of ``examples`` with its mean loss."""
+        self.batches, self.examples = self.batches + 1, self.examples + examples
+        self.loss, self.grad_norm = self.loss + loss * examples, max(self.grad_norm, grad_norm)
 
 
 @dataclass
-class TrainingState:
+class TrainingState(Generic[Model]):
     """Everything a step changes. Generators are not part of it: each step makes its own from the seed."""
 
-    model: HeteroSage
+    model: Model
     optimiser: torch.optim.Optimizer
+    score: Callable[[dict[str, Any]], float]  # of an epoch's record: the model of the highest is kept
     epochs: list[dict[str, Any]] = field(default_factory=list)  # one record an epoch
     running: Running = field(default_factory=Running)
     best_epoch: int = 0
     best: Tensors = field(default_factory=dict)  # the model's weights after best_epoch
-    links: int = 0  # trained on in this process
+    examples: int = 0  # trained on in this process
     seconds: float = 0.0  # spent training on them
     saved_at: float = field(default_factory=time.perf_counter)
 
@@ -53,7 +55,7 @@ class TrainingState:
         """Append an epoch's record; the model is kept if it is the best so far."""
         self.epochs.append(record)
         self.running = Running()
-        if self.best_epoch == 0 or _score(record) > _score(self.best_record):
+        if self.best_epoch == 0 or self.score(record) > self.score(self.best_record):
             self.best_epoch = len(self.epochs)
             self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
 
@@ -78,11 +80,6 @@ class TrainingState:
         adam = self.optimiser.state_dict()
         adam["state"] = {i: _under(f"adam/{i}", tensors) for i in range(len(list(self.model.parameters())))}
         self.optimiser.load_state_dict(adam)
-
-
-def _score(record: dict[str, Any]) -> float:
-    """Validation MRR, or where nothing was held out the loss, so that more is better."""
-    return float(-record["loss"] if record["val_mrr"] is None else record["val_mrr"])
 
 
 def _prefixed(prefix: str, tensors: Tensors) -> Tensors:

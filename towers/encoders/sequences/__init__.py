@@ -1,0 +1,1 @@
+"""Sequences of behaviours, the Transformer that reads them, and the loop that trains one: PyTorch."""
