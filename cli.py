@@ -310,6 +310,19 @@ def train_encoder(
     _make(_workspace(root), config, name, "towers:train_encoder", dry_run, as_json, name)
 
 
+@_stage_command("encoder-scaling", "encoder-scaling", "towers:scale_encoder")
+def _encoder_scaling() -> None:
+    """Train the encoder clue over decades of computing and fit the power law of its test loss.
+
+    Model size, sequence length, batch size and training users grow together, rung by rung. Test loss against PF-days
+    is fitted on all rungs but the largest, which the law then predicts, with its interval. Four more runs hold one
+    factor back. Writes scaling.json and scaling.svg; finished runs are kept after an interruption.
+
+    \b
+    Example:  graphkit encoder-scaling -w demo --set encoder_scaling.steps=160
+    """
+
+
 @_stage_command("train-towers", "towers", "towers:train_towers")
 def _train_towers() -> None:
     """Train the two-tower model and compute every user's and item's vector.

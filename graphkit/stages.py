@@ -47,6 +47,7 @@ TOGETHER: Final = frozenset({"hgnn", "clue", "simclr", "shopperbert"})
 #: Beside the chain: each made by its own command, never by `graphkit run`, and read by no stage.
 SIDE_STAGES: Final = {
     **ENCODERS,
+    "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
 }
 #: Every stage that a workspace may hold batches of.

@@ -99,7 +99,12 @@ FORBIDDEN = {
     "towers": ("torch", "dgl", "graphkit.hgnn", "graphkit.evaluation", "graphkit.report"),
 }
 #: Folders under ``towers/encoders`` of encoders in PyTorch: one of them and nothing of Keras runs in a process.
-TORCH_ENCODERS = ("towers/encoders/sequences", "towers/encoders/clue", "towers/encoders/shopperbert")
+TORCH_ENCODERS = (
+    "towers/encoders/sequences",
+    "towers/encoders/clue",
+    "towers/encoders/shopperbert",
+    "towers/encoders/scaling",
+)
 _NO_KERAS = ("tensorflow", "keras", "towers.backend", "towers.encoders.autoencoder", "dgl", "graphkit.hgnn")
 FORBIDDEN |= dict.fromkeys(TORCH_ENCODERS, _NO_KERAS)
 #: What every encoder imports: none of the frameworks.

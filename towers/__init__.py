@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from towers.encoders.encode import UserEncoder
+    from towers.encoders.scaling.stage import scale_encoder
     from towers.encoders.train import train_encoder
     from towers.export import export_bundle
     from towers.fit import train_towers
 
-__all__ = ["UserEncoder", "export_bundle", "train_encoder", "train_towers"]
+__all__ = ["UserEncoder", "export_bundle", "scale_encoder", "train_encoder", "train_towers"]
 
 _HOMES = {
     "UserEncoder": "towers.encoders.encode",
     "export_bundle": "towers.export",
+    "scale_encoder": "towers.encoders.scaling.stage",
     "train_encoder": "towers.encoders.train",
     "train_towers": "towers.fit",
 }

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.config.base import Positive, PositiveFloat, Section, Share
+from graphkit.config.encoder_scaling import EncoderScalingSection
 from graphkit.config.hgnn import HgnnSection
 from graphkit.config.sequence_encoders import ClueSection, ShopperbertSection, SimclrSection
 from graphkit.errors import did_you_mean
@@ -300,6 +301,7 @@ class Config(Section):
     clue: ClueSection = ClueSection()
     simclr: SimclrSection = SimclrSection()
     shopperbert: ShopperbertSection = ShopperbertSection()
+    encoder_scaling: EncoderScalingSection = EncoderScalingSection()
     towers: TowersSection = TowersSection()
     edges: EdgesSection = EdgesSection()
     export: ExportSection = ExportSection()

@@ -43,6 +43,12 @@ class Sequences:
         at = np.arange(indptr[-1]) - np.repeat(indptr[:-1] - self.indptr[:-1][rows], length)
         return Sequences(indptr, self.users[rows], self.items[at], self.services[at], self.times[at])
 
+    def newest(self, most: int) -> Sequences:
+        """The same rows, cut to their latest ``most`` behaviours."""
+        keep = np.repeat(self.indptr[1:], self.lengths) - np.arange(self.indptr[-1]) <= most
+        indptr = offsets(np.minimum(self.lengths, most))
+        return Sequences(indptr, self.users, self.items[keep], self.services[keep], self.times[keep])
+
     def of_users(self, users: Ints) -> Sequences:
         """The rows of ``users`` (distinct), with ``users`` counted along the argument."""
         first, last = np.searchsorted(self.users, users), np.searchsorted(self.users, users, side="right")
