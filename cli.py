@@ -345,6 +345,20 @@ def _weigh_edges() -> None:
     """
 
 
+@_stage_command("tune-blend", "blend", "graphkit:tune_blend")
+def _tune_blend() -> None:
+    """Choose what the towers weigh beside the edges, where it can be told: on a hold-out cut from train.
+
+    Trains the current chain once more in WORKSPACE/holdout, without the held-out rows, and ranks those under twelve
+    weights, for warm and for cold users of each target type. `graphkit export` and `graphkit evaluate` then take what
+    is best, unless blend.towers_weight says otherwise. Takes as long as the chain took; a second call, or one after a
+    kill, goes on from what is there.
+
+    \b
+    Example:  graphkit tune-blend -w demo
+    """
+
+
 @_stage_command("export", "bundle", "towers:export_bundle")
 def _export() -> None:
     """Export the serving bundle: indexes, user tower (ONNX, SavedModel), vectors, histories.

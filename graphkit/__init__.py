@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 if TYPE_CHECKING:
     from graphkit.artefacts import Workspace
     from graphkit.audit.audit import audit_leakage
+    from graphkit.blend.tune import tune_blend
     from graphkit.claims.measure import measure_claims
     from graphkit.config import Config, load_config
     from graphkit.datasets.ingest import import_dataset
@@ -50,6 +51,7 @@ __all__ = [
     "sample_world",
     "train_hgnn",
     "train_variants",
+    "tune_blend",
     "tune_peers",
     "weigh_edges",
     "write_report",
@@ -72,6 +74,7 @@ _HOMES = {
     "sample_world": "graphkit.synthetic.world",
     "train_hgnn": "graphkit.hgnn.train",
     "train_variants": "graphkit.variants.train",
+    "tune_blend": "graphkit.blend.tune",
     "tune_peers": "graphkit.evaluation.peers.tune",
     "weigh_edges": "graphkit.edge_weights.stage",
     "write_report": "graphkit.report.page",

@@ -37,6 +37,8 @@ COMMANDS = {
     "evaluation": "evaluate",
     "report": "report",
 }
+#: The stages whose settings `tune-blend` trains under, on a hold-out.
+BLENDED = ("graph", "hgnn", "towers", "edges")
 
 
 def chain(make_sample: bool) -> list[str]:
@@ -60,6 +62,8 @@ def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
         inputs = run_inputs(workspace)
     elif stage == "peers":
         inputs = peer_inputs()
+    elif stage == "blend":
+        inputs = {name: workspace.peek(name).id for name in BLENDED}
     return StageSpec.of(stage, config, upstream_batches(workspace, stage), inputs)
 
 

@@ -25,13 +25,15 @@ STAGES: Final = {
     "hgnn": Stage("graphkit train-hgnn", ("hgnn",), ("graph",)),
     "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
     "edges": Stage("graphkit weigh-edges", ("edges",), ("dataset",)),
-    "bundle": Stage("graphkit export", ("export",), ("dataset", "hgnn", "towers", "edges")),
+    "bundle": Stage(
+        "graphkit export", ("export", "blend"), ("dataset", "hgnn", "towers", "edges", "blend"), ("blend",)
+    ),
     "peers": Stage("graphkit tune-peers", ("peers",), ("dataset",)),
     "evaluation": Stage(
         "graphkit evaluate",
-        ("evaluation",),
-        ("dataset", "graph", "hgnn", "towers", "edges", "peers"),
-        ("graph", "hgnn", "towers", "edges"),
+        ("evaluation", "blend"),
+        ("dataset", "graph", "hgnn", "towers", "edges", "blend", "peers"),
+        ("graph", "hgnn", "towers", "edges", "blend"),
     ),
     "report": Stage("graphkit report", ("report",)),
 }
@@ -44,8 +46,9 @@ ENCODERS: Final = {
 }
 #: Stages that several processes can make together (``torch.distributed.run``).
 TOGETHER: Final = frozenset({"hgnn", "clue", "simclr", "shopperbert"})
-#: Beside the chain: each made by its own command, never by `graphkit run`, and read by no stage.
+#: Beside the chain: each made by its own command, never by `graphkit run`.
 SIDE_STAGES: Final = {
+    "blend": Stage("graphkit tune-blend", (), ("dataset",)),
     **ENCODERS,
     "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),

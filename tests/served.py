@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from graphkit.artefacts import Workspace
+from graphkit.blend.weights import towers_weight
+from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.scorer import Blend
-from graphkit.edge_weights.stage import read_edges, read_towers_weight
+from graphkit.edge_weights.stage import read_edges
 from graphkit.evaluation.vector_models import DotProduct
 from graphkit.vectors import load_vectors
 
@@ -15,5 +17,6 @@ def table_model(workspace: Workspace) -> Blend:
     towers, edges = workspace.current("towers"), workspace.current("edges")
     users = load_vectors(towers.path("user_vectors.safetensors"))["user"]
     dots = DotProduct("towers", users, load_vectors(towers.path("item_vectors.safetensors")))
-    known = read_edges(edges, Dataset.open(workspace.current("dataset")))
-    return Blend("blend", known, dots, read_towers_weight(edges))
+    dataset = Dataset.open(workspace.current("dataset"))
+    weight = towers_weight(load_config("default").blend, dataset, None)
+    return Blend("blend", read_edges(edges, dataset), dots, weight)

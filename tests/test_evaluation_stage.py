@@ -22,6 +22,7 @@ from evaluation_world import (
 from graphkit import weigh_edges
 from graphkit.artefacts import Workspace
 from graphkit.config import Config, load_config
+from graphkit.config.sections import BlendSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError, DataError
 from graphkit.evaluation.evaluate import evaluate
@@ -106,9 +107,10 @@ def test_the_blend_is_the_towers_with_all_of_the_weight_and_the_edges_with_none(
     for weight in ("1e6", "0.0"):
         workspace = make_world(tmp_path / weight)
         write_towers(workspace)
-        weights = f'edges.towers_weight={{"warm": {weight}, "cold": {weight}}}'
-        weigh_edges(workspace, load_config("default", [weights, "run.threads=1"]))
-        results = pl.read_parquet(evaluate(workspace, CONFIG).path("results.parquet"))
+        weigh_edges(workspace, CONFIG)
+        blend = BlendSection(towers_weight={"warm": float(weight), "cold": float(weight)})
+        batch = evaluate(workspace, CONFIG.model_copy(update={"blend": blend}))
+        results = pl.read_parquet(batch.path("results.parquet"))
         for model in ("2T-HGNN + edges", "2T-HGNN", "Edge weights"):
             figures[f"{model}, {weight}"] = [
                 figure(results, model, cell, "NDCG@10") for cell in ("book/warm", "book/cold", "song/warm")

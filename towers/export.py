@@ -15,12 +15,12 @@ from safetensors.numpy import save_file
 from graphkit import bundle_format as files
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
+from graphkit.blend.weights import towers_weight
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.config import Config
 from graphkit.config.sections import ExportSection, TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
-from graphkit.edge_weights.stage import read_towers_weight
 from graphkit.errors import ArtefactError
 from graphkit.graph.store import SERVE
 from graphkit.indexes.store import make_index
@@ -51,6 +51,7 @@ class Sources:
     towers: Batch
     hgnn: Batch
     edges: Batch
+    blend: Batch | None
     features: UserFeatures
     embeddings: Vectors  # of the HGNN, per type [num_items, dim]
     item_vectors: Vectors  # per target type [num_items, dim]
@@ -105,7 +106,9 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     # As the towers were trained, whatever the configuration says by now.
     settings = TowersSection.model_validate(towers.manifest.settings["towers"])
     features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings)
-    return Sources(dataset, towers, hgnn, upstream["edges"], features, embeddings, item_vectors, users)
+    return Sources(
+        dataset, towers, hgnn, upstream["edges"], upstream.get("blend"), features, embeddings, item_vectors, users
+    )
 
 
 def _require_one_space(towers: Batch, hgnn: Batch) -> None:
@@ -143,7 +146,7 @@ def _describe(sources: Sources, config: Config, indexes: dict[str, IndexMeta]) -
         num_items=meta.num_items,
         cutoff=meta.cutoff,
         popularity_days=config.export.popularity_days,
-        towers_weight=read_towers_weight(sources.edges),
+        towers_weight=towers_weight(config.blend, sources.dataset, sources.blend),
         space_id=sources.towers.manifest.space_id or sources.towers.id,
         hgnn_space_id=sources.hgnn.manifest.space_id or sources.hgnn.id,
         snapshot_id=sources.dataset.batch.manifest.snapshot_id,

@@ -200,7 +200,7 @@ class TowersSection(Section):
 
 
 class EdgesSection(Section):
-    """The learned weights of the strongest co-listening edges, and their blend with the towers."""
+    """The learned weights of the strongest co-listening edges."""
 
     neighbours: Positive = Field(
         default=100, description="strongest edges per item and source type that get a weight"
@@ -212,23 +212,26 @@ class EdgesSection(Section):
     max_validation_users: Positive = Field(
         default=3000, description="validation users ranked per target type and group, at most; a seeded sample"
     )
-    towers_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
-        default={"warm": 1.0, "cold": 1.0},
-        description="what the towers weigh in the blend for users who met the target type and for all others, the "
-        "edges weighing 1; a target type's own as 'book/cold'",
-    )
-
     memory: str = Field(
         default="8GiB",
         description="what counting shared users may take at most; where all pairs of items might take more, a seeded "
         "sample of users is counted",
     )
 
+
+class BlendSection(Section):
+    """The edges' and the towers' scores in one."""
+
+    towers_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={},
+        description="what the towers weigh, the edges weighing 1, for users who met the target type, as 'warm', for "
+        "all others, 'cold', or of one target type, as 'book/cold'; what is not named: what `graphkit tune-blend` "
+        "chose, or 1",
+    )
+
     @field_validator("towers_weight")
     @classmethod
-    def _both_groups(cls, value: dict[str, float]) -> dict[str, float]:
-        if missing := {"warm", "cold"} - value.keys():
-            raise ValueError(f"has no weight for {' and '.join(sorted(missing))} users: name warm and cold")
+    def _of_groups(cls, value: dict[str, float]) -> dict[str, float]:
         wrong = [key for key in value if key.rpartition("/")[2] not in ("warm", "cold")]
         if wrong:
             raise ValueError(f"{wrong[0]!r} is neither warm nor cold, nor a target type's, as 'book/cold'")
@@ -304,6 +307,7 @@ class Config(Section):
     encoder_scaling: EncoderScalingSection = EncoderScalingSection()
     towers: TowersSection = TowersSection()
     edges: EdgesSection = EdgesSection()
+    blend: BlendSection = BlendSection()
     export: ExportSection = ExportSection()
     peers: PeersSection = PeersSection()
     evaluation: EvaluationSection = EvaluationSection()

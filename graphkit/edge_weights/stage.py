@@ -1,4 +1,4 @@
-"""Stage ``edges``: the weights of the strongest co-listening edges, and how much of them validation trusts.
+"""Stage ``edges``: the weights of the strongest co-listening edges.
 
 Files: ``edges.safetensors`` (``<target>/<group>/indptr``, ``/indices`` and ``/weights``: a CSR [all items, items of
 the target], items of all types side by side in the dataset's order) and ``edges.json`` (how validation was cut, per
@@ -22,7 +22,6 @@ from graphkit.config.sections import EdgesSection
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.ridge import SharedUsers, across, count_shared, ridge_weights, strongest_edges
 from graphkit.edge_weights.scorer import EdgeScorer
-from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.groups import COLD, WARM, final_parts, tasks_of
 from graphkit.evaluation.peers.peer import Peer, Setting
 from graphkit.evaluation.peers.train_data import TrainData, read_train
@@ -47,7 +46,7 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
     if (done := workspace.finished(spec)) is not None:
         return done
     dataset, seed, settings = Dataset.open(upstream["dataset"]), config.run.seed, config.edges
-    towers_weight, model = _towers_weight(settings, dataset), _Edges(settings)
+    model = _Edges(settings)
     with workspace.begin(spec) as work:
         threads, parts = thread_count(config.run.threads), validation_parts(dataset, seed)
         tasks = {
@@ -67,7 +66,6 @@ def weigh_edges(workspace: Workspace, config: Config) -> Batch:
         about = {
             "validation": how_cut(dataset, parts, tasks),
             "winners": winners,
-            "towers_weight": towers_weight,
         }
         work.path(ABOUT_FILE).write_text(json.dumps(about, indent=1), encoding="utf-8")
         work.row_counts = {f"{target}/{group}": int(matrix.nnz) for (target, group), matrix in weights.items()}
@@ -121,18 +119,6 @@ class _Edges(Peer):
         return self._known[1:]
 
 
-def _towers_weight(settings: EdgesSection, dataset: Dataset) -> dict[str, float]:
-    """The setting for every target type and group; raises ConfigError where it names another type."""
-    given, targets = settings.towers_weight, dataset.meta.targets
-    for key in given:
-        item_type = key.rpartition("/")[0]
-        if item_type and item_type not in targets:
-            raise ConfigError(
-                f"edges.towers_weight: no target type {item_type!r}", expected=did_you_mean(item_type, targets)
-            )
-    return {f"{t}/{group}": given.get(f"{t}/{group}", given[group]) for t in targets for group in (WARM, COLD)}
-
-
 def _save(path: Path, weights: dict[tuple[str, str], Any]) -> None:
     tensors: dict[str, Any] = {}
     for (target, group), matrix in weights.items():
@@ -158,9 +144,3 @@ def read_edges(batch: Batch, dataset: Dataset) -> EdgeScorer:
             shape = (num_items, dataset.meta.num_items[target])
             weights[target, group] = sparse.csr_array((values, indices, indptr), shape=shape)
     return EdgeScorer(train.all_likes, train.columns, weights)
-
-
-def read_towers_weight(batch: Batch) -> dict[str, float]:
-    """How much the towers weigh in the blend, by "type/warm" and "type/cold"."""
-    found: dict[str, float] = json.loads(batch.path(ABOUT_FILE).read_text(encoding="utf-8"))["towers_weight"]
-    return found

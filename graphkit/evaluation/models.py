@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from graphkit.artefacts import Batch
+from graphkit.blend.weights import towers_weight
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.scorer import Blend, EdgeScorer
-from graphkit.edge_weights.stage import read_edges, read_towers_weight
+from graphkit.edge_weights.stage import read_edges
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.entries import Entry, Part
 from graphkit.evaluation.peers.popularity import recent_popularity
@@ -70,7 +71,7 @@ def read_models(
             Entry(OURS, "dot product of the user tower and the item tower", _runs(loads), trained=True)
         )
     if "edges" in upstream:
-        _add_edges(found, dataset, upstream["edges"])
+        _add_edges(found, dataset, upstream["edges"], towers_weight(config.blend, dataset, upstream.get("blend")))
     for name, stage in ((TEXT_KNN, "graph"), (HGNN, "hgnn"), (OURS, "towers"), (EDGES, "edges")):
         if stage not in upstream:
             found.left_out[name] = f"there is no {stage} yet: run `{STAGES[stage].command}`"
@@ -109,7 +110,7 @@ def _add_variants(found: Models, runs: Sequence[VariantRun], dataset: Dataset) -
             found.left_out[variant.label] = f"not trained from what is current: run `graphkit ablate {variant.name}`"
 
 
-def _add_edges(found: Models, dataset: Dataset, batch: Batch) -> None:
+def _add_edges(found: Models, dataset: Dataset, batch: Batch, weight: Mapping[str, float]) -> None:
     """The edges alone, and what the bundle serves: their blend with the towers, run by run."""
     load = cache(partial(read_edges, batch, dataset))
     towers = next((entry for entry in found.entries if entry.name == OURS), None)
@@ -118,7 +119,6 @@ def _add_edges(found: Models, dataset: Dataset, batch: Batch) -> None:
     found.entries.insert(len(found.entries) - (towers is not None), entry)
     if towers is None:
         return
-    weight = read_towers_weight(batch)
     runs = tuple((Part(partial(_blend, load, part.load, weight)),) for (part,) in towers.runs)
     weights = ", ".join(f"{cell} {value:g}" for cell, value in weight.items())
     what = f"the scores of both in spreads over the catalogue; the towers weigh: {weights}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from graphkit.artefacts import Batch, StageSpec, Workspace
@@ -50,13 +50,14 @@ def train_variants(workspace: Workspace, names: Sequence[str] = (), seeds: int =
 
 def _train(run: VariantRun) -> None:
     found = {"dataset": run.workspace.adopt(run.base.workspace.current("dataset"))}
-    _share_text_cache(run)
+    share_text_cache(run.base.workspace, run.workspace)
+    words = settings_words(run.config, Dataset.open(run.base.batches["dataset"]))
     for stage in run.stages:
         spec = run.spec(stage, upstream_of(stage, found))
         batch = run.workspace.finished(spec) or _taken_over(run, spec)
         if batch is None:
             say(f"{run.key}: {COMMANDS[stage]} …")
-            spawn([COMMANDS[stage], "-w", str(run.workspace.root), "--quiet", *_settings(run)])
+            spawn([COMMANDS[stage], "-w", str(run.workspace.root), "--quiet", *words])
             batch = run.workspace.finished(spec)
         if batch is None:
             raise ArtefactError(
@@ -85,20 +86,19 @@ def _siblings(run: VariantRun) -> Iterator[Workspace]:
         yield Workspace(folder)
 
 
-def _share_text_cache(run: VariantRun) -> None:
-    """Encoded texts are the same whatever the variant: one cache for all."""
-    cache = run.workspace.root / TEXT_CACHE
-    if not cache.exists():
-        (run.base.workspace.root / TEXT_CACHE).mkdir(exist_ok=True)
-        cache.symlink_to(Path("..") / ".." / ".." / TEXT_CACHE, target_is_directory=True)
+def share_text_cache(base: Workspace, other: Workspace) -> None:
+    """Encoded texts are the same whatever is made of them: one cache for all workspaces under ``base``."""
+    ours, theirs = base.root / TEXT_CACHE, other.root / TEXT_CACHE
+    if not theirs.exists():
+        ours.mkdir(exist_ok=True)
+        theirs.symlink_to(os.path.relpath(ours, other.root), target_is_directory=True)
 
 
-def _settings(run: VariantRun) -> list[str]:
-    """The command-line words that make a stage resolve to the run's configuration."""
-    recommended = Dataset.open(run.base.batches["dataset"]).meta.config
-    plain = load_config("default", (), recommended)
+def settings_words(config: Config, dataset: Dataset) -> list[str]:
+    """The command-line words that make a stage on ``dataset`` resolve to ``config``."""
+    plain = load_config("default", (), dataset.meta.config)
     words = []
-    for section, values in run.config.model_dump(mode="json").items():
+    for section, values in config.model_dump(mode="json").items():
         for key, value in values.items():
             if value != _plain(plain, section)[key]:
                 words += ["--set", f"{section}.{key}={'none' if value is None else json.dumps(value)}"]
