@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,6 +18,7 @@ from graphkit.config import load_config
 from graphkit.errors import ConfigError, GraphkitError, InputError
 from graphkit.vectors import load_vectors
 from towers import train_encoder
+from towers.encoders.sequences import fit
 
 NAMES = ("clue", "simclr", "shopperbert")
 QUICK = ("dim=16", "heads=2", "layers=1", "batch_size=16", "epochs=2", "dropout=0")
@@ -125,6 +127,30 @@ def test_a_training_that_comes_to_no_number_stops(tmp_path: Path) -> None:
     with pytest.raises(GraphkitError, match=r"came to no number[\s\S]*lower clue.learning_rate"):
         train(world.make_world(tmp_path), "clue", "learning_rate=1e30", "warm_up_share=0")
     assert not Workspace(tmp_path).has("clue")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_training_that_stops_within_an_epoch_goes_on_to_the_same_bytes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = train(world.make_world(tmp_path / "whole"), name, "dropout=0.1")
+    workspace, real, taken = world.make_world(tmp_path / "broken"), fit.Fit._step, []
+
+    def step(self: fit.Fit, *args: Any) -> tuple[float, float]:
+        if len(taken) == 5:
+            raise GraphkitError("stopped here")
+        taken.append(args[-1])
+        return real(self, *args)
+
+    monkeypatch.setattr(fit, "CHECKPOINT_SECONDS", 0)
+    monkeypatch.setattr(fit.Fit, "_step", step)
+    with pytest.raises(GraphkitError, match="stopped here"):
+        train(workspace, name, "dropout=0.1")
+    assert taken[-1] == "epoch 2, batch 2"
+    monkeypatch.setattr(fit.Fit, "_step", lambda self, *args: taken.append(args[-1]) or real(self, *args))
+    resumed = train(workspace, name, "dropout=0.1")
+    assert taken[5] == "epoch 2, batch 3"
+    assert resumed.content_hash == whole.content_hash
 
 
 def test_heads_must_divide_the_width() -> None:

@@ -92,7 +92,7 @@ class Fit:
         return max(round(num_examples / self.settings.batch_size), 1)
 
     def _optimiser(self, model: nn.Module) -> torch.optim.Optimizer:
-        """AdamW; the scale of cosines is no weight of a layer and does not decay."""
+        """AdamW, whole in every process (the paper shards it); the scale of cosines does not decay."""
         settings = self.settings
         groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if p.ndim]}]
         if scales := [p for p in model.parameters() if p.ndim == 0]:
@@ -114,15 +114,13 @@ class Fit:
         order = np.random.default_rng([self.seed, 2, epoch]).permutation(learner.num_examples)
         batches = itertools.islice(np.array_split(order, steps), state.running.batches, None)
         learner.model.train()
-        rate = 0.0
         for batch in track(batches, f"{self.name} epoch {epoch}", steps - state.running.batches):
             number = state.running.batches + 1
             rate = self._rate((epoch - 1) * steps + number, steps)
             draw = np.random.default_rng([self.seed, 3, epoch, number])
             torch.manual_seed(crc32(f"{self.seed}/{epoch}/{number}/{self.team.rank}".encode()))
-            loss, norm = self._step(
-                learner, state.optimiser, gradients, batch, draw, rate, f"epoch {epoch}, {number}"
-            )
+            where = f"epoch {epoch}, batch {number}"
+            loss, norm = self._step(learner, state.optimiser, gradients, batch, draw, rate, where)
             state.running.add(len(batch), loss, norm)
             state.examples += len(batch)
             if time.perf_counter() - state.saved_at > CHECKPOINT_SECONDS:
@@ -131,7 +129,7 @@ class Fit:
         return {
             "epoch": epoch,
             "loss": state.running.loss / state.running.examples,
-            "learning_rate": rate,  # of the last step
+            "learning_rate": self._rate(epoch * steps, steps),  # of the last step
             "grad_norm": state.running.grad_norm,
         }
 
