@@ -54,6 +54,8 @@ class Autoencoder(keras.Model):  # type: ignore[misc]  # keras ships no types
 
     def _selu(self, width: int, name: str, dropout: float) -> Any:
         layer = keras.layers.Dense(width, activation="selu", kernel_initializer="lecun_normal", name=name)
+        if not dropout:
+            return layer
         self.dropouts.append(keras.layers.AlphaDropout(dropout, seed=len(self.dropouts), name=f"{name}_dropout"))
         return keras.Sequential([layer, self.dropouts[-1]], name=f"{name}_layer")
 
