@@ -65,7 +65,8 @@ def test_the_examples_are_those_that_were_trained_on(tmp_path: Path, timed: bool
     assert table["features_end"].unique().to_list() == [LABEL_START if timed else None]
     assert table.schema == {
         "user": pl.UInt32, "item_type": pl.String, "item": pl.UInt32, "timestamp": pl.Datetime("ms", "UTC"),
-        "validation": pl.Boolean, "pooled_items": pl.UInt32, "features_end": pl.Datetime("ms", "UTC"),
+        "validation": pl.Boolean, "weak": pl.Boolean, "pooled_items": pl.UInt32,
+        "features_end": pl.Datetime("ms", "UTC"),
     }  # fmt: skip
     expected = ["clean", "clean" if timed else "not applicable", "clean", "clean", "clean"]
     assert [found.result for found in audited(tmp_path)] == expected
@@ -89,6 +90,31 @@ def test_an_example_says_when_it_was_met_and_how_much_it_pools(tmp_path: Path) -
         ("podcast", 3, CUTOFF - timedelta(days=5), 3)
     ]
     assert leaks(tmp_path) == {}
+
+
+def test_examples_of_weak_signals_are_held_against_weak_rows(tmp_path: Path) -> None:
+    """A follow of the label period is a clean weak example; called a strong one, or known before, it is none."""
+    follow = {
+        "user": 2, "item_type": "podcast", "item": 29, "signal": "follow", "split": "train",
+        "timestamp": CUTOFF - timedelta(days=3),
+    }  # fmt: skip
+    earlier = {**follow, "timestamp": CUTOFF - timedelta(days=60)}
+    rows = interactions().filter((pl.col("user") != 2) | (pl.col("item") != 29))
+    workspace = world_of(tmp_path / "clean", pl.concat([rows, frame([follow]).select(rows.columns)]))
+    write_examples(workspace, "towers.weak_weight=0.5")
+    path = workspace.current("towers").path(EXAMPLES_FILE)
+    assert pl.read_parquet(path).filter("weak").select("user", "item").rows() == [(2, 29)]
+    assert leaks(tmp_path / "clean") == {}
+    for name, spoil, where in (
+        ("strong", lambda table: table.with_columns(weak=False), "labels are train rows of the label period"),
+        ("known", lambda table: table, "labels are new to their user"),
+    ):
+        more = [follow, earlier] if name == "known" else [follow]
+        other = world_of(tmp_path / name, pl.concat([rows, frame(more).select(rows.columns)]))
+        with other.begin(StageSpec.of("towers", quick_config(), other.upstream("towers").values())) as work:
+            spoil(pl.read_parquet(path)).write_parquet(work.path(EXAMPLES_FILE))
+            work.commit()
+        assert where in leaks(tmp_path / name)
 
 
 def test_features_as_of_the_cutoff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from towers_world import make_world, quick_config
 
 from graphkit.artefacts import Workspace
-from graphkit.user_features import STRONG, History, Pool
+from graphkit.user_features import STRONG, Pool
 from towers.epochs import Task
-from towers.feed import ahead, epoch_batches, equal_pieces, examples_per_type, known_pairs, training_batch
+from towers.feed import ahead, epoch_batches, equal_pieces, examples_per_type, training_batch
 from towers.fit import read_task
-from towers.labels import Labels
 from towers.losses import linear_loss, softmax_loss
 from towers.sources import read_sources
 
@@ -47,10 +46,10 @@ def test_without_the_inverse_probability_both_losses_weigh_every_item_the_same(t
     assert len(set(batches[0].y["probability"].tolist())) > 1
     assert batches[1].y["probability"].tolist() == [1.0] * 20
     scores = np.random.default_rng(0).uniform(-1, 1, (20, 20)).astype(np.float32)
-    excluded = batches[0].y["excluded"]
+    own, excluded = batches[0].y["own"], batches[0].y["excluded"]
     for loss in (linear_loss, partial(softmax_loss, temperature=0.1)):
-        corrected, plain = (float(loss(scores, excluded, batch.y["probability"])) for batch in batches)
-        assert abs(corrected - plain) > 1e-4
+        corrected, plain = (np.asarray(loss(scores, own, excluded, batch.y["probability"])) for batch in batches)
+        assert np.abs(corrected - plain).max() > 1e-4
 
 
 def test_rare_types_are_kept_whole() -> None:
@@ -67,18 +66,6 @@ def test_pieces_are_equal_and_lose_less_than_one_row_each(count: int, at_most: i
     assert pieces.shape[1] <= at_most
     assert np.unique(pieces).size == pieces.size
     assert count - pieces.size < max(len(pieces), 1)
-
-
-@given(st.lists(st.lists(st.integers(0, 4), max_size=4), min_size=1, max_size=4), st.data())
-def test_known_pairs_agree_with_a_loop(rows: list[list[int]], data: st.DataObject) -> None:
-    indptr = np.cumsum([0, *map(len, rows)])
-    labels = Labels(
-        "t", np.array([0]), np.array([0]), History(indptr, np.array([i for row in rows for i in row], np.int32))
-    )
-    users = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=5))
-    items = data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=5))
-    found = known_pairs(labels, np.array(users), np.array(items))
-    assert found.tolist() == [[item in rows[user] for item in items] for user in users]
 
 
 def test_an_epoch_is_seeded_and_holds_one_type_a_batch(timed: Task) -> None:
@@ -146,6 +133,33 @@ def test_probabilities_are_even_without_correction(timed: Task) -> None:
     corrected = training_batch(timed.feed, labels, np.arange(9), timed.settings).y["probability"]
     assert corrected.tolist() == timed.feed.probability["podcast"][labels.items[:9]].tolist()
     assert corrected.max() < 1
+
+
+def test_weak_examples_weigh_less_and_weakly_met_items_are_no_negatives(tmp_path: Path) -> None:
+    task = world_task(make_world(tmp_path, timed=False), "towers.weak_weight=0.25")
+    labels = task.train["podcast"]
+    rows = np.flatnonzero(np.isin(labels.users, [2, 4, 6, 8]))
+    batch, weak = training_batch(task.feed, labels, rows, task.settings), labels.weak[rows]
+    assert 0 < weak.sum() < len(rows)
+    weight = batch.y["weight"]
+    assert weight.sum() == pytest.approx(1)
+    assert weight[weak] == pytest.approx(0.25 * weight[~weak][0])
+    met = [set(labels.known.of(u)) | set(labels.spared.of(u)) for u in labels.users[rows]]
+    assert batch.y["excluded"].tolist() == [[item in mine for item in labels.items[rows]] for mine in met]
+    assert all(side.weak is None for side in task.validation.values())
+    plain = world_task(make_world(tmp_path / "plain", timed=False))
+    for item_type, side in plain.validation.items():
+        assert side.users.tolist() == task.validation[item_type].users.tolist()
+        assert len(task.train[item_type]) > len(plain.train[item_type])
+
+
+def test_an_example_without_a_negative_weighs_nothing(timed: Task) -> None:
+    labels = timed.train["podcast"]
+    alone = np.flatnonzero(labels.users == labels.users[0])[:2]  # each is the other's accidental hit
+    assert training_batch(timed.feed, labels, alone, timed.settings).y["weight"].tolist() == [0, 0]
+    other = np.flatnonzero(labels.users % 2 != labels.users[0] % 2)[:1]
+    three = training_batch(timed.feed, labels, np.concatenate([alone, other]), timed.settings)
+    assert three.y["weight"] == pytest.approx([1 / 3] * 3)
 
 
 def test_validation_users_are_not_trained_on(timed: Task) -> None:

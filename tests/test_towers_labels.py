@@ -64,6 +64,36 @@ def test_without_timestamps_all_of_train_are_labels(tmp_path: Path) -> None:
     assert pairs(labels) == [(0, 1), (1, 2)]
 
 
+def test_weak_signals_make_labels_of_what_no_strong_one_made(tmp_path: Path) -> None:
+    before = (CUTOFF - LABEL_START).days + 5
+    rows = [
+        listened(1, 4, 1), listened(1, 6, 1, "follow"), listened(1, 6, 2, "follow"),
+        # streamed too, later or long before; followed before; after the cut-off: no weak labels
+        listened(1, 7, 3, "follow"), listened(1, 7, 1), listened(2, 8, before), listened(2, 8, 1, "follow"),
+        listened(2, 9, before, "follow"), listened(2, 9, 1, "follow"), listened(2, 3, 0, "follow", "test"),
+    ]  # fmt: skip
+    dataset = Dataset.open(write_dataset(Workspace(tmp_path), frame(rows)))
+    labels = read_labels(dataset, "podcast", weak=True)
+    assert pairs(labels) == [(1, 4), (1, 6), (1, 7)]
+    assert labels.weak.tolist() == [False, True, False]
+    assert [(CUTOFF.timestamp() * 1000 - time) / 86_400_000 for time in labels.times.tolist()] == [1, 2, 1]
+    assert [labels.spared.of(user).tolist() for user in (1, 2)] == [[6, 7], [8, 9]]
+    assert [labels.known.of(user).tolist() for user in (1, 2)] == [[4, 7], [8]]
+    strong = read_labels(dataset, "podcast")
+    assert pairs(labels.strong()) == pairs(strong) == [(1, 4), (1, 7)]
+    assert strong.weak is strong.spared is labels.strong().weak is None
+    assert labels.strong().times.tolist() == strong.times.tolist()
+
+
+def test_without_timestamps_every_weak_pair_that_is_not_strong_is_a_weak_label(tmp_path: Path) -> None:
+    rows = [listened(0, 1, None), listened(0, 1, None, "follow"), listened(0, 2, None, "follow")]
+    dataset = Dataset.open(write_dataset(Workspace(tmp_path), frame(rows), timed=False))
+    labels = read_labels(dataset, "podcast", weak=True)
+    assert pairs(labels) == [(0, 1), (0, 2)]
+    assert labels.weak.tolist() == [False, True]
+    assert labels.times is None
+
+
 @pytest.mark.parametrize("timed", [True, False])
 def test_a_type_without_labels_is_named_with_its_window(tmp_path: Path, timed: bool) -> None:
     rows = [listened(0, 1, 60 if timed else None)]

@@ -2,8 +2,9 @@
 
 ``examples.parquet`` has one row an example, by target type in the dataset's order, then ``user`` and ``item``:
 ``user`` u32, ``item_type``, ``item`` u32, ``timestamp`` (when the label was first met, null without
-timestamps), ``validation`` (the user is held out of training), ``features_end`` (no later row is in the user's
-features; null: all of train) and ``pooled_items`` u32 (history items behind the features, the label left out).
+timestamps), ``validation`` (the user is held out of training), ``weak`` (weak signals alone made it),
+``features_end`` (no later row is in the user's features; null: all of train) and ``pooled_items`` u32 (history items
+behind the features, the label left out).
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame
             schemas.ITEM: labels.items.astype(np.uint32),
             schemas.TIMESTAMP: _moments(labels),
             "validation": pl.repeat(validation, num_examples, eager=True),
+            "weak": np.zeros(num_examples, dtype=bool) if labels.weak is None else labels.weak,
             "pooled_items": np.concatenate([np.zeros(0, np.int64), *pooled]).astype(np.uint32),
         }
     )

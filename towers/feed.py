@@ -17,6 +17,7 @@ from graphkit.config.sections import TowersSection
 from graphkit.user_features import UNKNOWN, UserFeatures
 from towers.item_features import ItemFeatures
 from towers.labels import Labels
+from towers.negatives import Columns, batch_columns, no_negatives
 
 T = TypeVar("T")
 Ints = npt.NDArray[np.int64]
@@ -40,7 +41,7 @@ class TowerBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        return len(self.y["probability"])
+        return len(self.y["own"])
 
 
 def examples_per_type(available: dict[str, int], total: int | None) -> dict[str, int]:
@@ -85,7 +86,8 @@ def equal_pieces(rows: Ints, at_most: int) -> Ints:
 def training_batch(
     feed: Feed, labels: Labels, rows: Ints, settings: TowersSection, rng: np.random.Generator | None = None
 ) -> TowerBatch:
-    """The batch of the examples ``rows``; with ``rng``, some histories and categories are dropped out."""
+    """The batch of the examples ``rows``; with ``rng``, some histories, categories and item embeddings are dropped
+    out and items of the catalogue are drawn as negatives."""
     users, items, item_type = labels.users[rows], labels.items[rows], labels.item_type
     drop = None
     if rng is not None:
@@ -93,26 +95,37 @@ def training_batch(
     pooled, categorical = feed.users.inputs(users, hide=(item_type, items), drop=drop)
     if rng is not None:
         categorical = np.where(rng.random(categorical.shape) < settings.category_dropout, UNKNOWN, categorical)
-    probability = feed.probability[item_type][items]
-    if not settings.inverse_probability:
-        probability = np.ones_like(probability)
+    columns = batch_columns(items, feed.probability[item_type], settings.catalogue_negatives, rng)
     x = {
         "user": {"pooled": pooled, "categorical": categorical},
-        "item": feed.items[item_type].inputs(items)._asdict(),
+        "item": _column_inputs(feed.items[item_type], columns, settings, rng),
     }
-    return TowerBatch(item_type, x, {"excluded": known_pairs(labels, users, items), "probability": probability})
+    return TowerBatch(item_type, x, _targets(labels, rows, columns, settings))
 
 
-def known_pairs(labels: Labels, users: Ints, items: Ints) -> npt.NDArray[np.bool_]:
-    """Whether user k is known to like item n: bool [num_users, num_items], True on the batch's diagonal."""
-    distinct, column = np.unique(items, return_inverse=True)
-    row, item = labels.known.pairs(users)
-    place = np.searchsorted(distinct, item)
-    place[place == len(distinct)] = 0
-    hit = distinct[place] == item
-    known = np.zeros((len(users), len(distinct)), dtype=bool)
-    known[row[hit], place[hit]] = True
-    return known[:, column]
+def _column_inputs(
+    items: ItemFeatures, columns: Columns, settings: TowersSection, rng: np.random.Generator | None
+) -> dict[str, Any]:
+    """The item tower's inputs of the columns; with ``rng``, a share of them without the graph's embedding."""
+    inputs = items.whole if columns.whole else items.inputs(columns.items)
+    if rng is not None and settings.item_dropout:
+        inputs = items.without_embedding(inputs, rng.random(len(columns.items)) < settings.item_dropout)
+    return inputs._asdict()
+
+
+def _targets(labels: Labels, rows: Ints, columns: Columns, settings: TowersSection) -> dict[str, npt.NDArray[Any]]:
+    """What the losses take; an example without a negative weighs nothing."""
+    excluded = no_negatives(labels.users[rows], columns, labels.liked)
+    weight = (~excluded.all(axis=1)).astype(np.float32)
+    if labels.weak is not None:
+        weight[labels.weak[rows]] *= settings.weak_weight
+    probability = columns.probability if settings.inverse_probability else np.ones_like(columns.probability)
+    return {
+        "own": columns.own.astype(np.int32),
+        "excluded": excluded,
+        "probability": probability,
+        "weight": weight / max(weight.sum(), np.finfo(np.float32).tiny),
+    }
 
 
 def ahead(batches: Iterator[T]) -> Iterator[T]:

@@ -55,10 +55,11 @@ def train_towers(workspace: Workspace, config: Config) -> Batch:
 def read_task(sources: Sources, seed: int) -> Task:
     """Labels, features and validation cells; a seeded share of the users is held out for validation."""
     dataset, settings = sources.dataset, sources.settings
-    labels = {item_type: read_labels(dataset, item_type) for item_type in sources.items}
-    held_out = split_users(labels, dataset.meta.num_users, settings.validation_share, seed)
+    labels = {item_type: read_labels(dataset, item_type, settings.weak_weight > 0) for item_type in sources.items}
+    strong = {t: label.strong() for t, label in labels.items()}
+    held_out = split_users(strong, dataset.meta.num_users, settings.validation_share, seed)
     training = {t: label.of_users(~held_out) for t, label in labels.items()}
-    validation = {t: label.of_users(held_out) for t, label in labels.items()}
+    validation = {t: label.of_users(held_out) for t, label in strong.items()}
     probability = {t: item_probability(label, sources.items[t].num_items) for t, label in training.items()}
     users = sources.training_users()
     timed, rng = dataset.meta.label_start is not None, np.random.default_rng([seed, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from graphkit import schemas
 from graphkit.config.sections import TowersSection
 from graphkit.errors import InputError
-from graphkit.user_features import UNKNOWN, Floats, History, Ints
+from graphkit.user_features import UNKNOWN, Flags, Floats, History, Ints
 
 ITEM_FEATURES_FILE: Final = "item_features.json"
 #: Values on fewer items than this count as unknown, which is how the unknown slot is trained.
@@ -72,6 +73,17 @@ class ItemFeatures:
         genres /= genres.sum(axis=1, keepdims=True)
         dense = np.concatenate([self.text[items], self.embedding[items]], axis=1)
         return ItemInputs(dense, self.categorical[items], genres)
+
+    @cached_property
+    def whole(self) -> ItemInputs:
+        """The inputs of the whole catalogue, in the order of its numbers."""
+        return self.inputs(np.arange(self.num_items))
+
+    def without_embedding(self, inputs: ItemInputs, hidden: Flags) -> ItemInputs:
+        """``inputs`` [n] with zeros for the HGNN embedding in the rows that are True in ``hidden`` [n]."""
+        dense = inputs.dense.copy()
+        dense[hidden, self.spec.text_dim :] = 0
+        return inputs._replace(dense=dense)
 
 
 def item_features(items: pl.DataFrame, text: Floats, embedding: Floats, settings: TowersSection) -> ItemFeatures:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from graphkit.errors import InputError
 from graphkit.user_features import History
 
 Ints = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class Labels:
 
     ``known`` holds each user's strong train items of the type, inside and outside the label period: none of
     them is ever a negative for that user. ``times`` says when a label was first met, None without timestamps.
+    ``weak`` are the examples that weak signals alone made, and ``spared`` what each user met by weak signals, which
+    then is no negative either; None where weak signals make no examples.
     """
 
     item_type: str
@@ -29,37 +33,80 @@ class Labels:
     items: Ints  # [num_examples]
     known: History
     times: Ints | None = None  # [num_examples], milliseconds since 1970, UTC
+    weak: Flags | None = None  # [num_examples]
+    spared: History | None = None
 
-    def of_users(self, chosen: npt.NDArray[np.bool_]) -> Labels:
+    @property
+    def liked(self) -> tuple[History, ...]:
+        """The items that are no user's negatives."""
+        return (self.known,) if self.spared is None else (self.known, self.spared)
+
+    def of_users(self, chosen: Flags) -> Labels:
         """The examples of the users that are True in ``chosen`` [num_users]."""
-        keep = chosen[self.users]
-        times = None if self.times is None else self.times[keep]
-        return Labels(self.item_type, self.users[keep], self.items[keep], self.known, times)
+        return self._where(chosen[self.users])
+
+    def strong(self) -> Labels:
+        """The examples that strong signals made."""
+        return self if self.weak is None else replace(self._where(~self.weak), weak=None, spared=None)
+
+    def _where(self, keep: Flags) -> Labels:
+        times, weak = (None if column is None else column[keep] for column in (self.times, self.weak))
+        return replace(self, users=self.users[keep], items=self.items[keep], times=times, weak=weak)
 
     def __len__(self) -> int:
         return len(self.users)
 
 
-def read_labels(dataset: Dataset, item_type: str) -> Labels:
+def read_labels(dataset: Dataset, item_type: str, weak: bool = False) -> Labels:
     """The strong train pairs of ``item_type``: with timestamps those first met in the label period, else all.
 
-    Raises InputError where there are none.
+    With ``weak`` also the pairs that weak signals alone made, likewise new. Raises InputError where there is no
+    strong pair.
     """
     meta = dataset.meta
-    rows = dataset.interactions(schemas.TRAIN, meta.strong).filter(pl.col(schemas.ITEM_TYPE) == item_type)
-    time = pl.col(schemas.TIMESTAMP)
-    if meta.cutoff is not None:
-        rows = rows.filter(time < meta.cutoff)
+    rows = _train_rows(dataset, item_type, meta.strong)
     users, items, times = _pairs(rows)
-    known = History(np.searchsorted(users, np.arange(meta.num_users + 1)), items.astype(np.int32))
+    known = _history(users, items, meta.num_users)
     if meta.label_start is not None:
         # What is evaluated is items new to the user, so that is what is learned: re-listens are no labels.
-        earlier = rows.filter(time < meta.label_start).select(schemas.USER, schemas.ITEM).unique()
-        new = rows.filter(time >= meta.label_start).join(earlier, on=[schemas.USER, schemas.ITEM], how="anti")
-        users, items, times = _pairs(new)
+        users, items, times = _pairs(_new(rows, meta.label_start))
     if len(users) == 0:
         raise _no_labels(dataset, item_type)
-    return Labels(item_type, users, items, known, times)
+    labels = Labels(item_type, users, items, known, times)
+    return _with_weak(labels, dataset, rows) if weak and meta.weak else labels
+
+
+def _with_weak(labels: Labels, dataset: Dataset, strong: pl.LazyFrame) -> Labels:
+    """``labels`` and the pairs that weak signals made and no row of ``strong`` did."""
+    meta = dataset.meta
+    rows = _train_rows(dataset, labels.item_type, meta.weak)
+    users, items, _ = _pairs(rows)
+    spared = _history(users, items, meta.num_users)
+    fresh = rows if meta.label_start is None else _new(rows, meta.label_start)
+    users, items, times = _pairs(fresh.join(strong, on=[schemas.USER, schemas.ITEM], how="anti"))
+    weak = np.repeat([False, True], [len(labels), len(users)])
+    users, items = np.concatenate([labels.users, users]), np.concatenate([labels.items, items])
+    order = np.lexsort((items, users))
+    moments = None if labels.times is None or times is None else np.concatenate([labels.times, times])[order]
+    return Labels(labels.item_type, users[order], items[order], labels.known, moments, weak[order], spared)
+
+
+def _train_rows(dataset: Dataset, item_type: str, signals: tuple[str, ...]) -> pl.LazyFrame:
+    rows = dataset.interactions(schemas.TRAIN, signals).filter(pl.col(schemas.ITEM_TYPE) == item_type)
+    cutoff = dataset.meta.cutoff
+    return rows if cutoff is None else rows.filter(pl.col(schemas.TIMESTAMP) < cutoff)
+
+
+def _new(rows: pl.LazyFrame, start: datetime) -> pl.LazyFrame:
+    """The ``rows`` from ``start`` on, of pairs that are in no row before."""
+    time, key = pl.col(schemas.TIMESTAMP), (schemas.USER, schemas.ITEM)
+    earlier = rows.filter(time < start).select(key).unique()
+    return rows.filter(time >= start).join(earlier, on=key, how="anti")
+
+
+def _history(users: Ints, items: Ints, num_users: int) -> History:
+    """Pairs that are sorted by user, as a history."""
+    return History(np.searchsorted(users, np.arange(num_users + 1)), items.astype(np.int32))
 
 
 def split_users(labels: dict[str, Labels], num_users: int, share: float, seed: int) -> npt.NDArray[np.bool_]:

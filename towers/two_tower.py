@@ -24,21 +24,22 @@ from towers.user_spec import FEATURES_FILE
 
 WEIGHTS_FILE: Final = "towers.weights.safetensors"
 USER: Final = "user"
+FLOAT32: Final = "float32"
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
 
-def user_tower(spec: FeatureSpec, settings: TowersSection) -> Any:
+def user_tower(spec: FeatureSpec, settings: TowersSection, precision: str = FLOAT32) -> Any:
     """``{"pooled": float32 [B, spec.pooled_dim], "categorical": int32 [B, C]}`` to float32 [B, out_dim]."""
     pooled = keras.Input((spec.pooled_dim,), name="pooled", dtype="float32")
     categorical = keras.Input((len(spec.categorical),), name="categorical", dtype="int32")
     parts = [pooled * _scale([*spec.pool_widths] * len(spec.pools))] if spec.pools else []
     parts += _embedded(categorical, spec.categorical, settings.category_dim)
-    vector = _dense_layers(parts, settings)
+    vector = _dense_layers(parts, settings, precision)
     return keras.Model({"pooled": pooled, "categorical": categorical}, vector, name=USER)
 
 
-def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection) -> Any:
+def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection, precision: str = FLOAT32) -> Any:
     """``{"dense": float32 [B, spec.dense_dim], "categorical": int32 [B, C], "genres": float32 [B, G]}`` to
     float32 [B, out_dim]."""
     dense = keras.Input((spec.dense_dim,), name="dense", dtype="float32")
@@ -48,7 +49,7 @@ def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection) -> Any:
     parts += _embedded(categorical, spec.categorical, settings.category_dim)
     if spec.genres:  # the mean of the genres' embeddings
         parts.append(keras.layers.Dense(settings.category_dim, use_bias=False, name="genre_embedding")(genres))
-    vector = _dense_layers(parts, settings)
+    vector = _dense_layers(parts, settings, precision)
     inputs = {"dense": dense, "categorical": categorical, "genres": genres}
     return keras.Model(inputs, vector, name=f"item_{item_type}")
 
@@ -67,19 +68,22 @@ def _embedded(categorical: Any, vocabularies: Mapping[str, tuple[str, ...]], dim
     ]
 
 
-def _dense_layers(parts: list[Any], settings: TowersSection) -> Any:
+def _dense_layers(parts: list[Any], settings: TowersSection, precision: str) -> Any:
+    """Hidden layers and the vector; with bfloat16, matrix products alone are in it, weights and vectors never."""
+    policy = FLOAT32 if precision == FLOAT32 else f"mixed_{precision}"
     layer = keras.layers.Concatenate(name="features")(parts) if len(parts) > 1 else parts[0]
     for i, width in enumerate(settings.hidden):
-        layer = keras.layers.Dense(width, activation="relu", name=f"hidden_{i}")(layer)
-    layer = keras.layers.Dense(settings.out_dim, name="out")(layer)
+        layer = keras.layers.Dense(width, activation="relu", dtype=policy, name=f"hidden_{i}")(layer)
+    layer = keras.layers.Dense(settings.out_dim, dtype=policy, name="out")(layer)
     return keras.layers.UnitNormalization(axis=-1, name="normalised")(layer)
 
 
 class TowerPair(keras.Model):  # type: ignore[misc]  # keras ships no types
     """The shared user tower and one item tower, trained on batches of that item type.
 
-    Inputs are ``{"user": ..., "item": ...}``, targets ``{"excluded": bool [B, B], "probability": [B]}``; the
-    output is the batch's score matrix [B, B], user k in row k, the item of example n in column n.
+    Inputs are ``{"user": ..., "item": ...}`` of B examples' users and of the batch's C columns, targets
+    ``{"own": int [B], "excluded": bool [B, C], "probability": [C], "weight": [B]}``, as the losses take them, with
+    weights that sum to one; the output is the score matrix [B, C].
     """
 
     def __init__(self, users: Any, items: Any, settings: TowersSection) -> None:
@@ -92,17 +96,20 @@ class TowerPair(keras.Model):  # type: ignore[misc]  # keras ships no types
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        if self.settings.loss == "linear":
-            return linear_loss(y_pred, y["excluded"], y["probability"])
-        return softmax_loss(y_pred, y["excluded"], y["probability"], self.settings.temperature)
+        given = (y_pred, y["own"], y["excluded"], y["probability"])
+        linear = self.settings.loss == "linear"
+        losses = linear_loss(*given) if linear else softmax_loss(*given, self.settings.temperature)
+        return ops.sum(y["weight"] * losses)
 
 
 class Towers:
     """All towers of a batch: one user tower, an item tower per target type, and their training pairs."""
 
-    def __init__(self, users: FeatureSpec, items: Mapping[str, ItemSpec], settings: TowersSection) -> None:
-        self.user = user_tower(users, settings)
-        self.items = {item_type: item_tower(item_type, spec, settings) for item_type, spec in items.items()}
+    def __init__(
+        self, users: FeatureSpec, items: Mapping[str, ItemSpec], settings: TowersSection, precision: str = FLOAT32
+    ) -> None:
+        self.user = user_tower(users, settings, precision)
+        self.items = {t: item_tower(t, spec, settings, precision) for t, spec in items.items()}
         self.pairs = {item_type: TowerPair(self.user, tower, settings) for item_type, tower in self.items.items()}
 
     def weights(self) -> Weights:

@@ -16,35 +16,43 @@ from graphkit.audit.run import AuditedRun, Period, iso
 
 EXAMPLES_FILE: Final = "examples.parquet"
 _VALIDATION: Final = "validation"
+_WEAK: Final = "weak"
 _FEATURES_END: Final = "features_end"
 _POOLED: Final = "pooled_items"
 _KEY: Final = (schemas.USER, schemas.ITEM_TYPE, schemas.ITEM)
 
 
 def labels_of_the_label_period(run: AuditedRun) -> Outcome:
-    """Every label is a strong train row of the label period (without timestamps: of train), at the time it says."""
+    """Every label is a strong train row of the label period (without timestamps: of train), at the time it says; an
+    example of weak signals a weak one."""
     period = _label_period(run)
     key = [*_KEY, schemas.TIMESTAMP]
-    rows = run.train_rows(run.meta.strong, period).select(key)
-    stray = _examples(run).join(rows, on=key, how="anti", nulls_equal=True)
-    why = f"a label that is no train row of {' or '.join(run.meta.strong)} in {period}"
-    return _none_of(run, stray, why, period)
+    for weak, signals in ((False, run.meta.strong), (True, run.meta.weak)):
+        rows = run.train_rows(signals, period).select(key)
+        stray = _examples(run).filter(pl.col(_WEAK) == weak).join(rows, on=key, how="anti", nulls_equal=True)
+        why = f"a label that is no train row of {' or '.join(signals) or 'a weak signal'} in {period}"
+        outcome = _none_of(run, stray, why, period, signals)
+        if outcome.first is not None:
+            break
+    return outcome
 
 
 def labels_are_new(run: AuditedRun) -> Outcome:
-    """With timestamps no label was met by a strong train row before the label period."""
+    """With timestamps no label was met by a strong train row before the label period, and one that weak signals made
+    by no row."""
     if run.meta.label_start is None:
         return Outcome(skipped="without timestamps every train row is a label")
     before = Period(end=run.meta.label_start)
-    known = run.train_rows(run.meta.strong, before).select(_KEY)
-    met = _examples(run).join(known, on=_KEY, how="semi")
-    first = _first(met)
-    if first is None:
-        return Outcome(_height(run))
-    of_pair = pl.all_horizontal(pl.col(name) == first[name] for name in _KEY)
-    earlier = run.train_rows(run.meta.strong, before).filter(of_pair).sort(schemas.TIMESTAMP).head(1).collect()
-    why = "a label that its user had before the label period, by the row named"
-    return Outcome(_height(run), run.row_facts(earlier.row(0, named=True)) | {"why": why} | _stored(run))
+    for weak, signals in ((False, run.meta.strong), (True, (*run.meta.strong, *run.meta.weak))):
+        known = run.train_rows(signals, before).select(_KEY)
+        met = _examples(run).filter(pl.col(_WEAK) == weak).join(known, on=_KEY, how="semi")
+        first = _first(met)
+        if first is not None:
+            of_pair = pl.all_horizontal(pl.col(name) == first[name] for name in _KEY)
+            earlier = run.train_rows(signals, before).filter(of_pair).sort(schemas.TIMESTAMP).head(1).collect()
+            why = "a label that its user had before the label period, by the row named"
+            return Outcome(_height(run), run.row_facts(earlier.row(0, named=True)) | {"why": why} | _stored(run))
+    return Outcome(_height(run))
 
 
 def sides_are_apart(run: AuditedRun) -> Outcome:
@@ -107,7 +115,9 @@ def _label_period(run: AuditedRun) -> Period:
 
 
 def _examples(run: AuditedRun) -> pl.LazyFrame:
-    return pl.scan_parquet(run.batches["towers"].path(EXAMPLES_FILE))
+    examples = pl.scan_parquet(run.batches["towers"].path(EXAMPLES_FILE))
+    # Towers of an earlier graphkit had examples of strong signals alone.
+    return examples if _WEAK in examples.collect_schema() else examples.with_columns(pl.lit(False).alias(_WEAK))
 
 
 def _height(run: AuditedRun) -> int:
@@ -115,8 +125,11 @@ def _height(run: AuditedRun) -> int:
     return found
 
 
-def _none_of(run: AuditedRun, offending: pl.LazyFrame, why: str, period: Period | None = None) -> Outcome:
-    """Clean where no example is offending; ``period`` asks for the raw row outside of it that explains one."""
+def _none_of(
+    run: AuditedRun, offending: pl.LazyFrame, why: str, period: Period | None = None, signals: tuple[str, ...] = ()
+) -> Outcome:
+    """Clean where no example is offending; ``period`` asks for the raw row that explains one: no row of ``signals``
+    in it."""
     first = _first(offending)
     if first is None:
         return Outcome(_height(run))
@@ -124,7 +137,7 @@ def _none_of(run: AuditedRun, offending: pl.LazyFrame, why: str, period: Period 
     if period is not None:
         of_pair = pl.all_horizontal(pl.col(name) == first[name] for name in _KEY)
         then = of_pair & pl.col(schemas.TIMESTAMP).eq_missing(first[schemas.TIMESTAMP])
-        facts |= run.outside(period, run.meta.strong, then) or run.outside(period, run.meta.strong, of_pair) or {}
+        facts |= run.outside(period, signals, then) or run.outside(period, signals, of_pair) or {}
     return Outcome(_height(run), facts | {"why": why})
 
 

@@ -165,12 +165,25 @@ class TowersSection(Section):
     )
     hidden: tuple[Positive, ...] = (512, 256)
     out_dim: Positive = 128
-    loss: Literal["linear", "softmax"] = "softmax"
-    temperature: PositiveFloat = 0.1
-    inverse_probability: bool = True
+    loss: Literal["linear", "softmax"] = Field(default="softmax", description="linear: equation 5 of the paper")
+    temperature: PositiveFloat = Field(default=0.1, description="of the softmax loss")
+    inverse_probability: bool = Field(
+        default=True, description="weigh negatives (linear) or correct logits (softmax) by how often an item is met"
+    )
+    catalogue_negatives: Annotated[int, Field(ge=0)] = Field(
+        default=0,
+        description="negatives drawn evenly from the catalogue, beside the batch's own; a catalogue with no more "
+        "items than this is taken whole, in place of both",
+    )
+    weak_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0, description="weight of an example that weak signals alone made, a strong one's being 1; 0: none"
+    )
     history_days: Positive | None = Field(default=90, description="days of history pooled; None: all")
     max_history: Positive = Field(default=200, description="most recent items pooled per type and signal group")
     history_dropout: Share = Field(default=0.2, description="share of examples whose target-type history is hidden")
+    item_dropout: Share = Field(
+        default=0.0, description="share of a batch's items whose HGNN embedding is hidden: new items have none"
+    )
     category_dim: Positive = Field(default=16, description="width of a learned category, genre or creator embedding")
     category_dropout: Share = Field(
         default=0.05, description="share of user categories hidden: trains the unknown slot"

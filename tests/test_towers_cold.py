@@ -1,0 +1,55 @@
+"""Input dropout: users without a history and items without a place in the graph get sensible vectors.
+
+In this world users and items are even or odd; an item's embedding and its genres both tell which.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_towers_feed import world_task
+from towers_world import DIM, ITEMS, NUM_USERS, make_world
+
+from graphkit.user_features import STRONG, Pool
+from towers.epochs import build_towers, train
+from towers.infer import embed_users, item_vectors
+
+USERS = np.arange(1, NUM_USERS)
+
+
+def margins(root: Path, *sets: str) -> dict[str, float]:
+    """How much higher users score podcasts of their own kind: as they are; with the items' embeddings hidden; and
+    of users whose podcasts are hidden."""
+    task = world_task(make_world(root, timed=False), "towers.epochs=12", "towers.patience=12", *sets)
+    towers = build_towers(task)
+    train(towers, task, root / "checkpoint")
+    podcasts, own = task.feed.items["podcast"], (USERS[:, None] + np.arange(ITEMS["podcast"])) % 2 == 0
+    hidden = podcasts.with_embedding(np.zeros((ITEMS["podcast"], DIM), np.float32))
+    nothing = ("podcast", np.ones(len(USERS), dtype=bool))
+
+    def margin(users: np.ndarray, items: np.ndarray) -> float:
+        scores = users @ items.T
+        return float(scores[own].mean() - scores[~own].mean())
+
+    users = embed_users(towers.user, task.feed.users.inputs(USERS))
+    cold = embed_users(towers.user, task.feed.users.inputs(USERS, drop=nothing))
+    shown, unseen = (item_vectors(towers.items["podcast"], items) for items in (podcasts, hidden))
+    return {"warm": margin(users, shown), "new items": margin(users, unseen), "cold users": margin(cold, shown)}
+
+
+def test_items_without_an_embedding_and_users_without_a_history(tmp_path: Path) -> None:
+    plain = margins(tmp_path / "plain", "towers.history_dropout=0", "towers.item_dropout=0")
+    dropped = margins(tmp_path / "dropped", "towers.history_dropout=0.3", "towers.item_dropout=0.5")
+    assert dropped["new items"] > max(0.3, 1.5 * plain["new items"]), (plain, dropped)
+    assert dropped["cold users"] > max(0.3, plain["cold users"]), (plain, dropped)
+    assert dropped["warm"] > 0.5
+
+
+def test_the_world_has_cold_users_to_learn_from(tmp_path: Path) -> None:
+    task = world_task(make_world(tmp_path, timed=False))
+    assert all(len(task.feed.users.histories[Pool("podcast", STRONG)].of(user)) for user in USERS)
+    assert (
+        pytest.approx(task.feed.users.inputs(USERS, drop=("podcast", np.ones(len(USERS), bool))).pooled[:, -1]) == 0
+    )
