@@ -323,12 +323,16 @@ def _encoder_scaling() -> None:
     """
 
 
-@_stage_command("train-towers", "towers", "towers:train_towers")
+@_stage_command("train-towers", "towers", "towers:train_towers", Short("tensorboard", "towers.tensorboard"))
 def _train_towers() -> None:
     """Train the two-tower model and compute every user's and item's vector.
 
+    --tensorboard writes TensorBoard's event files below a folder. KERAS_BACKEND=torch trains on torch in place of
+    TensorFlow, and then several processes can train together:
+    KERAS_BACKEND=torch python -m torch.distributed.run --nproc-per-node 2 -m cli train-towers -w demo
+
     \b
-    Example:  graphkit train-towers -w demo --preset paper
+    Example:  graphkit train-towers -w demo --tensorboard logs
     """
 
 

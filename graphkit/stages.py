@@ -45,7 +45,7 @@ ENCODERS: Final = {
     "shopperbert": Stage("graphkit train-encoder shopperbert", ("shopperbert",), ("dataset", "graph")),
 }
 #: Stages that several processes can make together (``torch.distributed.run``).
-TOGETHER: Final = frozenset({"hgnn", "clue", "simclr", "shopperbert"})
+TOGETHER: Final = frozenset({"hgnn", "towers", "clue", "simclr", "shopperbert"})
 #: Beside the chain: each made by its own command, never by `graphkit run`.
 SIDE_STAGES: Final = {
     "blend": Stage("graphkit tune-blend", (), ("dataset",)),

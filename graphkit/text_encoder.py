@@ -21,6 +21,7 @@ import numpy.typing as npt
 from graphkit.config.sections import TextSection
 from graphkit.errors import InputError
 from graphkit.parallel import map_in_order
+from graphkit.processor import has_bfloat16
 from graphkit.progress import track
 from graphkit.text import BUNDLED_MODEL, DEFAULT_DIM, NO_MODEL, check_text_model, local_model, model_identity
 from graphkit.text_cache import add_to_cache, read_cache, text_key
@@ -73,15 +74,7 @@ def precision(settings: TextSection) -> str:
     """``float32`` or ``bfloat16``: where it is ``auto``, bfloat16 for the bundled model on a CPU made for it."""
     if settings.precision != "auto":
         return settings.precision
-    return "bfloat16" if settings.model == BUNDLED_MODEL and _cpu_has_bfloat16() else "float32"
-
-
-def _cpu_has_bfloat16() -> bool:
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:  # not Linux
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags
+    return "bfloat16" if settings.model == BUNDLED_MODEL and has_bfloat16() else "float32"
 
 
 def _cache_name(settings: TextSection) -> str:

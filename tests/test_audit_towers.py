@@ -21,7 +21,8 @@ from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
 from graphkit.graph.store import FIT
 from graphkit.user_features import UserFeatures
-from towers.examples import EXAMPLES_FILE, examples_table
+from towers.examples import EXAMPLES_FILE
+from towers.examples import write_examples as write_table
 from towers.fit import read_task, train_towers
 from towers.labels import Labels
 from towers.sources import Sources, read_sources
@@ -33,8 +34,8 @@ def write_examples(workspace: Workspace, *sets: str) -> None:
     config, upstream = quick_config(*sets), workspace.upstream("towers")
     task_sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
     with workspace.begin(StageSpec.of("towers", config, upstream.values())) as work:
-        table = examples_table(read_task(task_sources, config.run.seed), task_sources.features_end(FIT))
-        table.write_parquet(work.path(EXAMPLES_FILE))
+        task = read_task(task_sources, config.run.seed)
+        write_table(work.path(EXAMPLES_FILE), task, task_sources.features_end(FIT))
         work.commit()
 
 

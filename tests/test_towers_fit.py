@@ -33,6 +33,7 @@ from graphkit.user_features import FeatureSpec
 from graphkit.vectors import load_vectors
 from towers.backend import to_numpy
 from towers.fit import train_towers
+from towers.team import Team
 from towers.two_tower import Towers, load_user_tower, user_tower
 
 TESTS = Path(__file__).parent
@@ -69,6 +70,7 @@ def test_the_manifest_and_curves_say_how_training_went(trained: Batch) -> None:
     assert {"podcast/warm", "audiobook/warm", "audiobook/cold"} <= set(best["val_ndcg_cells"])
     assert manifest.metrics["hgnn_space_id"] == "hgnn-world"
     assert manifest.metrics["examples_per_second"] > 0
+    assert (manifest.metrics["back_end"], manifest.metrics["processes"]) == ("tensorflow", 1)
     assert manifest.space_id.startswith("towers-")
     assert not (trained.folder / "checkpoint").exists()
 
@@ -142,9 +144,9 @@ def _count_epochs(workspace: Workspace) -> list[int]:
     """Train, and say which epochs were run."""
     run, seen = towers.epochs.run_epoch, []
 
-    def counted(model: Towers, task: towers.epochs.Task, epoch: int) -> dict:
+    def counted(model: Towers, task: towers.epochs.Task, epoch: int, team: Team) -> dict:
         seen.append(epoch)
-        return run(model, task, epoch)
+        return run(model, task, epoch, team)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(towers.epochs, "run_epoch", counted)
@@ -180,13 +182,30 @@ def test_both_losses_train_without_timestamps(tmp_path: Path, loss: str) -> None
         assert all(-2 <= epoch["loss"] <= 2 for epoch in epochs)
 
 
+def test_bfloat16_computes_in_it_and_serves_float32(tmp_path: Path) -> None:
+    """Another result than float32's, close to it; weights and vectors are float32 and agree with each other."""
+    found = {
+        precision: train_towers(make_world(tmp_path / precision), quick_config(f"towers.precision={precision}"))
+        for precision in ("float32", "bfloat16")
+    }
+    users = {p: load_vectors(batch.path("user_vectors.safetensors"))["user"] for p, batch in found.items()}
+    assert users["bfloat16"].dtype == np.float32
+    assert np.abs(users["bfloat16"] - users["float32"]).max() > 1e-6
+    assert (users["bfloat16"] * users["float32"]).sum(axis=1).mean() > 0.95
+    assert found["bfloat16"].manifest.metrics["precision"] == "bfloat16"
+    spec = FeatureSpec.model_validate_json(found["bfloat16"].path("features.json").read_text())
+    nobody = {"pooled": np.zeros((1, spec.pooled_dim), np.float32), "categorical": np.zeros((1, 2), np.int32)}
+    tower = load_user_tower(found["bfloat16"])
+    np.testing.assert_allclose(np.asarray(tower(nobody))[0], users["bfloat16"][NOBODY], atol=1e-6)
+
+
 def test_patience_ends_training_and_the_best_weights_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     figures = iter([0.1, 0.3, 0.2, 0.1, 0.9])
     weights = []
 
-    def record(model: Towers, task: towers.epochs.Task, epoch: int) -> dict:
+    def record(model: Towers, task: towers.epochs.Task, epoch: int, team: Team) -> dict:
         model.user.weights[-1].assign(model.user.weights[-1] + epoch)
         weights.append(to_numpy(model.user.weights[-1]))
         return {"epoch": epoch, "loss": 1.0, "val_ndcg": next(figures)}

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+from graphkit.processor import has_bfloat16
+
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ["KERAS_BACKEND"] == "torch":
+    # Keras seeds TensorFlow too wherever it can import it, and the two libraries may not meet in one process.
+    sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
 @contextlib.contextmanager
@@ -29,14 +35,19 @@ with _native_messages_muted():
     import keras
     from keras import ops
 
-__all__ = ["keras", "ops", "prepare", "to_numpy"]
+__all__ = ["choose_precision", "keras", "ops", "prepare", "to_numpy"]
 
 
-def prepare(seed: int, threads: int = 0) -> None:
-    """Seed every generator, ask for deterministic kernels, and take ``threads`` CPU threads (0: every core).
+def prepare(seed: int, threads: int = 0, processes: int = 1) -> None:
+    """Seed every generator, ask for deterministic kernels, and take ``threads`` CPU threads (0: every core, shared
+    fairly with the other training ``processes`` of this machine).
 
-    The thread count can only be set before TensorFlow has run anything in this process; after that it stays.
+    TensorFlow's thread count can only be set before it has run anything in this process; after that it stays.
     """
+    if keras.backend.backend() == "torch":
+        from graphkit.training import device
+
+        device.prepare(device.choose_device("auto"), threads, processes)
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
@@ -46,6 +57,17 @@ def prepare(seed: int, threads: int = 0) -> None:
                 tf.config.threading.set_inter_op_parallelism_threads(threads)
         tf.config.experimental.enable_op_determinism()
     keras.utils.set_random_seed(seed)
+
+
+def choose_precision(setting: str) -> str:
+    """What training computes the towers' matrix products in; ``auto``: bfloat16 where the hardware has it."""
+    if setting != "auto":
+        return setting
+    if keras.backend.backend() == "torch":
+        from graphkit.training import device
+
+        return str(device.choose_precision(setting, device.choose_device("auto"))).removeprefix("torch.")
+    return "bfloat16" if has_bfloat16() else "float32"
 
 
 def to_numpy(tensor: Any) -> Any:

@@ -11,11 +11,14 @@ import numpy as np
 from graphkit.config.sections import TowersSection
 from graphkit.errors import GraphkitError
 from graphkit.progress import say, track
-from towers.backend import keras, to_numpy
+from towers.backend import choose_precision, ops, to_numpy
 from towers.checkpoint import Progress, load_checkpoint, save_checkpoint
+from towers.event_log import EventLog
 from towers.feed import Feed, TowerBatch, ahead, epoch_batches, examples_per_type, training_batch
 from towers.infer import embed_users, item_vectors
 from towers.labels import Labels
+from towers.optimiser import SummedAdam
+from towers.team import Alone, Team
 from towers.two_tower import Towers
 from towers.validation import Cell, mean_over_cells, ndcg
 
@@ -42,45 +45,54 @@ class Task:
         return sum(-(-count // self.settings.batch_size) for count in taken.values())
 
 
-def build_towers(task: Task) -> Towers:
+def build_towers(task: Task, team: Team | None = None) -> Towers:
     """Fresh towers for the task, each pair compiled with an Adam of its own."""
+    settings = task.settings
     specs = {item_type: items.spec for item_type, items in task.feed.items.items()}
-    towers = Towers(task.feed.users.spec, specs, task.settings)
+    towers = Towers(task.feed.users.spec, specs, settings, choose_precision(settings.precision))
     for pair in towers.pairs.values():
-        pair.compile(optimizer=keras.optimizers.Adam(task.settings.learning_rate))
+        pair.compile(optimizer=SummedAdam(settings.learning_rate, team or Alone()))
         pair.optimizer.build(pair.trainable_variables)
     return towers
 
 
-def train(towers: Towers, task: Task, checkpoint_dir: Path) -> Progress:
+def train(
+    towers: Towers, task: Task, checkpoint_dir: Path, team: Team | None = None, log: EventLog | None = None
+) -> Progress:
     """Train until the epochs are done or ``patience`` of them in a row were no better; then load the best.
 
-    Goes on from the checkpoint where there is one.
+    Goes on from the checkpoint where there is one. The epochs that are trained here are written to ``log`` too.
     """
+    team = team or Alone()
     progress = load_checkpoint(checkpoint_dir, towers)
     settings = task.settings
     while len(progress.epochs) < settings.epochs and progress.epochs_since_best < settings.patience:
-        record = run_epoch(towers, task, len(progress.epochs) + 1)
+        record = run_epoch(towers, task, len(progress.epochs) + 1, team)
         _require_finite(record)
         progress.epochs.append(record)
         if _is_best(progress.epochs):
             progress.best_epoch, progress.best_weights = record["epoch"], towers.weights()
-        save_checkpoint(checkpoint_dir, towers, progress)
+        if team.leads:
+            save_checkpoint(checkpoint_dir, towers, progress)
+        if log is not None:
+            log.add(record["epoch"], record)
         curves = ", ".join(f"{name} {record[name]:.4f}" for name in _CURVES if name in record)
         say(f"towers epoch {record['epoch']}/{settings.epochs}: {curves}")
     towers.set_weights(progress.best_weights)
     return progress
 
 
-def run_epoch(towers: Towers, task: Task, epoch: int) -> dict[str, Any]:
+def run_epoch(towers: Towers, task: Task, epoch: int, team: Team) -> dict[str, Any]:
     """Train one epoch and validate: its record for ``training.json``."""
     rng = np.random.default_rng([task.seed, 2, epoch])
-    feed = ahead(epoch_batches(task.feed, task.train, task.settings, rng))
+    feed = ahead(
+        batch.part(team.rank, team.world) for batch in epoch_batches(task.feed, task.train, task.settings, rng)
+    )
     losses = [
         _scored(batch, towers.pairs[batch.item_type].train_on_batch(batch.x, batch.y))
         for batch in track(feed, f"towers epoch {epoch}", task.batches_per_epoch)
     ]
-    return {"epoch": epoch, "loss": _mean(losses), **validate(towers, task)}
+    return {"epoch": epoch, "loss": _mean_loss(losses, team), **team.share(lambda: validate(towers, task))}
 
 
 def validate(towers: Towers, task: Task) -> dict[str, Any]:
@@ -133,6 +145,13 @@ def _is_best(epochs: list[dict[str, Any]]) -> bool:
 
 def _scored(batch: TowerBatch, loss: Any) -> tuple[float, int]:
     return float(to_numpy(loss)), batch.size
+
+
+def _mean_loss(losses: list[tuple[float, int]], team: Team) -> float:
+    """The mean loss of an example over an epoch: each process knows its part of every batch's loss."""
+    parts = ops.convert_to_tensor([loss for loss, _ in losses], dtype="float32")
+    team.sum(parts)
+    return _mean(list(zip(to_numpy(parts).tolist(), [size for _, size in losses], strict=True)))
 
 
 def _mean(losses: list[tuple[float, int]]) -> float:

@@ -9,13 +9,16 @@ behind the features, the label left out).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import polars as pl
 
 from graphkit import schemas
+from graphkit.parquet import GrowingTable
 from graphkit.user_features import UserFeatures
 from towers.epochs import Task
 from towers.labels import Labels
@@ -26,22 +29,29 @@ _TIME: Final = pl.Datetime("ms", "UTC")
 _BLOCK: Final = 65_536
 
 
-def examples_table(task: Task, features_end: datetime | None) -> pl.DataFrame:
-    """The examples that ``task`` trains and validates on; ``features_end`` is where its user features end."""
-    parts = []
-    for item_type in task.train:
-        sides = [
-            _side(task.feed.users, labels[item_type], validation)
-            for labels, validation in ((task.train, False), (task.validation, True))
-        ]
-        parts.append(pl.concat(sides).sort(schemas.USER, schemas.ITEM))
-    return pl.concat(parts).with_columns(pl.lit(features_end, _TIME).alias("features_end"))
+def write_examples(path: Path, task: Task, features_end: datetime | None) -> None:
+    """Write the examples that ``task`` trains and validates on, some users at a time; ``features_end`` is where its
+    user features end."""
+    with GrowingTable(path) as table:
+        for item_type in task.train:
+            for low, high in _user_blocks(task.train[item_type]):
+                sides = [
+                    _side(task.feed.users, labels[item_type].between(low, high), validation)
+                    for labels, validation in ((task.train, False), (task.validation, True))
+                ]
+                block = pl.concat(sides).sort(schemas.USER, schemas.ITEM)
+                table.append(block.with_columns(pl.lit(features_end, _TIME).alias("features_end")))
+
+
+def _user_blocks(labels: Labels) -> Iterator[tuple[int, int]]:
+    """Ranges of all users, each with about so many training examples."""
+    starts = np.unique(labels.users[_BLOCK::_BLOCK]).tolist()
+    yield from zip([0, *starts], [*starts, labels.known.num_users], strict=True)
 
 
 def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame:
-    blocks = [slice(start, start + _BLOCK) for start in range(0, len(labels), _BLOCK)]
-    pooled = [users.pooled_items(labels.users[b], hide=(labels.item_type, labels.items[b])) for b in blocks]
     num_examples = len(labels)
+    pooled = users.pooled_items(labels.users, hide=(labels.item_type, labels.items))
     return pl.DataFrame(
         {
             schemas.USER: labels.users.astype(np.uint32),
@@ -49,8 +59,8 @@ def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame
             schemas.ITEM: labels.items.astype(np.uint32),
             schemas.TIMESTAMP: _moments(labels),
             "validation": pl.repeat(validation, num_examples, eager=True),
-            "weak": np.zeros(num_examples, dtype=bool) if labels.weak is None else labels.weak,
-            "pooled_items": np.concatenate([np.zeros(0, np.int64), *pooled]).astype(np.uint32),
+            "weak": np.zeros(num_examples, dtype=bool) if labels.weak is None else np.array(labels.weak),
+            "pooled_items": pooled.astype(np.uint32),
         }
     )
 
@@ -58,4 +68,4 @@ def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame
 def _moments(labels: Labels) -> pl.Series:
     if labels.times is None:
         return pl.repeat(None, len(labels), dtype=_TIME, eager=True)
-    return pl.Series(labels.times).cast(_TIME)
+    return pl.Series(np.array(labels.times)).cast(_TIME)

@@ -21,7 +21,7 @@ from graphkit.config import Config
 from graphkit.config.sections import ExportSection, TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
-from graphkit.errors import ArtefactError
+from graphkit.errors import ArtefactError, ConfigError
 from graphkit.graph.store import SERVE
 from graphkit.indexes.store import make_index
 from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
@@ -68,6 +68,7 @@ def export_bundle(workspace: Workspace, config: Config) -> Batch:
     spec = StageSpec.of("bundle", config, upstream.values())
     if (done := workspace.finished(spec)) is not None:
         return done
+    _require_tensorflow()
     sources = read_sources(upstream)
     with workspace.begin(spec) as work:
         meta = _describe(sources, config, _write_indexes(work, sources, config.export))
@@ -109,6 +110,18 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     return Sources(
         dataset, towers, hgnn, upstream["edges"], upstream.get("blend"), features, embeddings, item_vectors, users
     )
+
+
+def _require_tensorflow() -> None:
+    from towers.backend import keras
+
+    if keras.backend.backend() != "tensorflow":
+        raise ConfigError(
+            "the user tower is exported under Keras's TensorFlow back end alone",
+            expected="KERAS_BACKEND=tensorflow, or not set",
+            found=f"KERAS_BACKEND={keras.backend.backend()}",
+            fix="run `graphkit export` without KERAS_BACKEND: it reads towers of either back end",
+        )
 
 
 def _require_one_space(towers: Batch, hgnn: Batch) -> None:

@@ -33,15 +33,22 @@ class Feed:
 
 
 class TowerBatch(NamedTuple):
-    """One batch of one target type, as ``TowerPair`` takes it."""
+    """One batch of one target type, as ``TowerPair`` takes it; it is, or is
+    a part of, a batch of ``size`` examples."""
 
     item_type: str
     x: dict[str, Any]
     y: dict[str, npt.NDArray[Any]]
+    size: int
 
-    @property
-    def size(self) -> int:
-        return len(self.y["own"])
+    def part(self, rank: int, world: int) -> TowerBatch:
+        """The examples of process ``rank`` of ``world``, with all columns and the weights of the whole batch."""
+        if world == 1:
+            return self
+        mine = np.array_split(np.arange(self.size), world)[rank]
+        user = {name: values[mine] for name, values in self.x["user"].items()}
+        y = {name: values if name == "probability" else values[mine] for name, values in self.y.items()}
+        return TowerBatch(self.item_type, self.x | {"user": user}, y, self.size)
 
 
 def examples_per_type(available: dict[str, int], total: int | None) -> dict[str, int]:
@@ -65,7 +72,7 @@ def epoch_batches(
     count = examples_per_type({t: len(label) for t, label in labels.items()}, settings.examples_per_epoch)
     chosen: list[tuple[str, Ints]] = []
     for item_type, label in labels.items():
-        drawn = rng.permutation(len(label))[: count[item_type]]
+        drawn = rng.choice(len(label), count[item_type], replace=False)
         chosen.extend((item_type, rows) for rows in equal_pieces(drawn, settings.batch_size))
     for place in rng.permutation(len(chosen)):
         item_type, rows = chosen[place]
@@ -100,7 +107,7 @@ def training_batch(
         "user": {"pooled": pooled, "categorical": categorical},
         "item": _column_inputs(feed.items[item_type], columns, settings, rng),
     }
-    return TowerBatch(item_type, x, _targets(labels, rows, columns, settings))
+    return TowerBatch(item_type, x, _targets(labels, rows, columns, settings), len(rows))
 
 
 def _column_inputs(
@@ -116,7 +123,7 @@ def _column_inputs(
 def _targets(labels: Labels, rows: Ints, columns: Columns, settings: TowersSection) -> dict[str, npt.NDArray[Any]]:
     """What the losses take; an example without a negative weighs nothing."""
     excluded = no_negatives(labels.users[rows], columns, labels.liked)
-    weight = (~excluded.all(axis=1)).astype(np.float32)
+    weight = np.array(~excluded.all(axis=1), dtype=np.float32)
     if labels.weak is not None:
         weight[labels.weak[rows]] *= settings.weak_weight
     probability = columns.probability if settings.inverse_probability else np.ones_like(columns.probability)

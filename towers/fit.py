@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from time import perf_counter
 from typing import Any, Final
 
@@ -13,15 +14,17 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_fi
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SERVE
 from graphkit.vectors import ITEM_VECTORS_FILE, POOLED_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
-from towers.backend import prepare
+from towers.backend import choose_precision, keras, prepare
 from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
-from towers.examples import EXAMPLES_FILE, examples_table
+from towers.event_log import EventLog
+from towers.examples import EXAMPLES_FILE, write_examples
 from towers.feed import Feed, examples_per_type
 from towers.infer import item_vectors, user_vectors
 from towers.item_features import ITEM_FEATURES_FILE
 from towers.labels import item_probability, read_labels, split_users
 from towers.sources import Sources, read_sources
+from towers.team import Team, joined, team_of_environment
 from towers.two_tower import USER, WEIGHTS_FILE, Towers, save_weights
 from towers.user_spec import FEATURES_FILE
 from towers.validation import validation_cells
@@ -32,24 +35,59 @@ TRAINING_FILE: Final = "training.json"
 def train_towers(workspace: Workspace, config: Config) -> Batch:
     """Train one user tower and an item tower per target type; write weights and vectors.
 
-    Reads the current dataset, graph and hgnn batches. Raises ArtefactError where one is missing or they do
-    not belong together, and InputError for a target type without interactions to train on.
+    Reads the current dataset, graph and hgnn batches. Called by every process that ``torch.distributed.run`` starts,
+    it trains one model together and gives each the same batch. Raises ArtefactError where a batch is missing or they
+    do not belong together, InputError for a target type without interactions to train on, and ConfigError for
+    several processes under another back end than torch.
     """
+    team = team_of_environment()
     upstream = workspace.upstream("towers")
     spec = StageSpec.of("towers", config, upstream.values())
-    if (done := workspace.finished(spec)) is not None:
-        return done
-    with workspace.begin(spec) as work:
-        prepare(config.run.seed, config.run.threads)
-        sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
-        task = read_task(sources, config.run.seed)
-        towers = build_towers(task)
-        started = perf_counter()
-        progress = train(towers, task, work.checkpoint_dir)
-        _note(work, sources, task, progress, perf_counter() - started)
-        _write(work, sources, task, towers, progress)
-        work.metrics["hgnn_space_id"] = upstream["hgnn"].manifest.space_id
-        return work.commit()
+    with joined(team):
+        if not team.leads:
+            return _follow(upstream, config, team)
+        if (done := workspace.finished(spec)) is not None:
+            team.share(lambda: {"done": str(done.folder)})
+            return done
+        with workspace.begin(spec) as work:
+            team.share(lambda: {"checkpoint_dir": str(work.checkpoint_dir)})
+            batch = _lead(work, upstream, config, team)
+            team.share(lambda: {"done": str(batch.folder)})
+            return batch
+
+
+def _lead(work: StageWork, upstream: dict[str, Batch], config: Config, team: Team) -> Batch:
+    logs = config.towers.tensorboard
+    log = None if logs is None else EventLog(Path(logs) / work.spec.batch_id)
+    sources, task, progress, seconds = _train(upstream, config, work.checkpoint_dir, team, log)
+    _note(work, sources, task, progress, seconds)
+    _write(work, sources, task, progress)
+    work.metrics["hgnn_space_id"] = upstream["hgnn"].manifest.space_id
+    work.metrics |= {"back_end": keras.backend.backend(), "processes": team.world}
+    work.metrics["precision"] = choose_precision(config.towers.precision)
+    return work.commit()
+
+
+def _follow(upstream: dict[str, Batch], config: Config, team: Team) -> Batch:
+    """Train with the leader, and wait for what it writes."""
+    word: dict[str, str] = team.share(dict)
+    if "done" not in word:
+        _train(upstream, config, Path(word["checkpoint_dir"]), team)
+        word = team.share(dict)
+    return Batch.open(Path(word["done"]))
+
+
+def _train(
+    upstream: dict[str, Batch], config: Config, checkpoint_dir: Path, team: Team, log: EventLog | None = None
+) -> tuple[Sources, Task, Progress, float]:
+    """What was trained on, how it went, and the seconds of the loop alone."""
+    prepare(config.run.seed, config.run.threads, team.local_world)
+    sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
+    task = read_task(sources, config.run.seed)
+    towers = build_towers(task, team)
+    started = perf_counter()
+    progress = train(towers, task, checkpoint_dir, team, log)
+    return sources, task, progress, perf_counter() - started
 
 
 def read_task(sources: Sources, seed: int) -> Task:
@@ -71,13 +109,16 @@ def read_task(sources: Sources, seed: int) -> Task:
     return Task(Feed(users, sources.items, probability), training, validation, cells, settings, seed)
 
 
-def _write(work: StageWork, sources: Sources, task: Task, towers: Towers, progress: Progress) -> None:
+def _write(work: StageWork, sources: Sources, task: Task, progress: Progress) -> None:
+    """Weights, descriptions and vectors; the vectors in float32, as they are served, whatever was trained in."""
+    towers = Towers(task.feed.users.spec, {t: items.spec for t, items in sources.items.items()}, sources.settings)
+    towers.set_weights(progress.best_weights)
     save_weights(work.path(WEIGHTS_FILE), towers.weights())
     work.space_id = f"towers-{sha256_file(work.path(WEIGHTS_FILE))[:12]}"
     _write_json(work, FEATURES_FILE, task.feed.users.spec)
     _write_json(work, ITEM_FEATURES_FILE, {t: items.spec for t, items in sources.items.items()})
     _write_json(work, TRAINING_FILE, {"epochs": progress.epochs, "best_epoch": progress.best_epoch})
-    examples_table(task, sources.features_end(FIT)).write_parquet(work.path(EXAMPLES_FILE))
+    write_examples(work.path(EXAMPLES_FILE), task, sources.features_end(FIT))
     serving = sources.serving_items()
     items = {t: item_vectors(tower, serving[t]) for t, tower in towers.items.items()}
     users = user_vectors(towers.user, sources.serving_users(), sources.dataset.meta.num_users)

@@ -25,6 +25,7 @@ from towers.user_spec import FEATURES_FILE
 WEIGHTS_FILE: Final = "towers.weights.safetensors"
 USER: Final = "user"
 FLOAT32: Final = "float32"
+_TARGETS: Final = ("own", "excluded", "probability", "weight")
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -96,10 +97,12 @@ class TowerPair(keras.Model):  # type: ignore[misc]  # keras ships no types
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        given = (y_pred, y["own"], y["excluded"], y["probability"])
-        linear = self.settings.loss == "linear"
-        losses = linear_loss(*given) if linear else softmax_loss(*given, self.settings.temperature)
-        return ops.sum(y["weight"] * losses)
+        own, excluded, probability, weight = (ops.convert_to_tensor(y[name]) for name in _TARGETS)
+        if self.settings.loss == "linear":
+            losses = linear_loss(y_pred, own, excluded, probability)
+        else:
+            losses = softmax_loss(y_pred, own, excluded, probability, self.settings.temperature)
+        return ops.sum(weight * losses)
 
 
 class Towers:

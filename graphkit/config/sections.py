@@ -148,6 +148,8 @@ class GraphSection(Section):
 class TowersSection(Section):
     """The two-tower model (paper 4.2, 4.3.1)."""
 
+    not_identity: ClassVar[frozenset[str]] = frozenset({"tensorboard"})
+
     user_inputs: Annotated[tuple[UserInput, ...], Field(min_length=1)] = Field(
         default=("demographics", "history", "weak", "counts"),
         description="demographics: age, country; history and weak: the means of the items met by strong and by weak "
@@ -200,9 +202,18 @@ class TowersSection(Section):
     )
     batch_size: Positive = 1024
     learning_rate: PositiveFloat = 0.001
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto",
+        description="of the matrix products in training; auto: bfloat16 where the processor has it, else float32",
+    )
     epochs: Positive = 10
-    patience: Positive = 3
-    validation_share: Share = 0.1
+    patience: Positive = Field(
+        default=3, description="epochs in a row without a better validation figure that end it"
+    )
+    validation_share: Share = Field(default=0.1, description="of the users, held out to tell the best epoch")
+    tensorboard: str | None = Field(
+        default=None, description="folder for TensorBoard's event files, each batch's in one of its own; None: none"
+    )
 
     @field_validator("user_inputs")
     @classmethod
