@@ -167,13 +167,14 @@ def peer_windows(task: Any, precision: str, batches: int) -> Callable[[], int]:
         "id": labels.items[rows].astype(np.int32),
         "probability": task.feed.probability[item_type][labels.items[rows]],
     }
-    examples = keras.tree.map_structure(lambda column: column.reshape(-1, size, *column.shape[1:]), examples)
+    shape = (len(rows) // size, size)
+    examples = keras.tree.map_structure(lambda column: column.reshape(*shape, *column.shape[1:]), examples)
     data = tf.data.Dataset.from_tensor_slices(examples).prefetch(tf.data.AUTOTUNE)  # batches, ready made
     model = retrieval_model(task.feed.users.spec, items.spec, task.settings)
     model.compile(optimizer=keras.optimizers.Adam(task.settings.learning_rate))
 
     def window() -> int:
-        model.fit(data, epochs=1, verbose=0)
+        model.fit(data, epochs=1, verbose=0, shuffle=False)
         return len(rows)
 
     return window

@@ -32,6 +32,9 @@ class RetrievalModel(keras.Model):
         self.remove = keras_rs.layers.RemoveAccidentalHits()
         self.cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
 
+    def build(self, *_: Any) -> None:
+        """Layers are built by the first batch."""
+
     def call(self, inputs: Any) -> Any:
         user, item = inputs["user"], inputs["item"]
         users = [user["pooled"], *looked_up(user["categorical"], self.user_embeddings)]

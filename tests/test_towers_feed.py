@@ -43,12 +43,14 @@ def test_without_the_inverse_probability_both_losses_weigh_every_item_the_same(t
         training_batch(timed.feed, labels, np.arange(20), quick_config(f"towers.inverse_probability={on}").towers)
         for on in ("true", "false")
     ]
-    assert len(set(batches[0].y["probability"].tolist())) > 1
-    assert batches[1].y["probability"].tolist() == [1.0] * 20
-    scores = np.random.default_rng(0).uniform(-1, 1, (20, 20)).astype(np.float32)
     own, excluded = batches[0].y["own"], batches[0].y["excluded"]
+    assert len(set(batches[0].y["probability"].tolist())) > 1
+    assert set(batches[1].y["probability"].tolist()) == {1}
+    scores = np.random.default_rng(0).uniform(-1, 1, excluded.shape).astype(np.float32)
     for loss in (linear_loss, partial(softmax_loss, temperature=0.1)):
-        corrected, plain = (np.asarray(loss(scores, own, excluded, batch.y["probability"])) for batch in batches)
+        corrected, plain = (
+            np.asarray(loss(scores, own, excluded, b.y["probability"], b.y["times"])) for b in batches
+        )
         assert np.abs(corrected - plain).max() > 1e-4
 
 
@@ -75,7 +77,7 @@ def test_an_epoch_is_seeded_and_holds_one_type_a_batch(timed: Task) -> None:
         assert len(batches) == timed.batches_per_epoch
         assert {batch.item_type for batch in batches} == set(timed.train)
         assert all(len(batch.x["user"]["pooled"]) == batch.size <= 32 for batch in batches)
-        assert all(batch.y["excluded"].diagonal().all() for batch in batches)
+        assert all(batch.y["excluded"][np.arange(batch.size), batch.y["own"]].all() for batch in batches)
         return [(batch.item_type, batch.x["user"]["pooled"].tobytes()) for batch in batches]
 
     assert epoch(1) == epoch(1) != epoch(2)
@@ -129,10 +131,13 @@ def test_history_dropout_empties_the_target_type_only(timed: Task) -> None:
 def test_probabilities_are_even_without_correction(timed: Task) -> None:
     even = timed.settings.model_copy(update={"inverse_probability": False})
     labels = timed.train["podcast"]
-    assert training_batch(timed.feed, labels, np.arange(9), even).y["probability"].tolist() == [1] * 9
-    corrected = training_batch(timed.feed, labels, np.arange(9), timed.settings).y["probability"]
-    assert corrected.tolist() == timed.feed.probability["podcast"][labels.items[:9]].tolist()
-    assert corrected.max() < 1
+    items, times = np.unique(labels.items[:9], return_counts=True)
+    plain = training_batch(timed.feed, labels, np.arange(9), even).y["probability"]
+    assert set(plain.tolist()) == {1}
+    y = training_batch(timed.feed, labels, np.arange(9), timed.settings).y
+    assert y["times"][: len(items)].tolist() == times.tolist()
+    assert y["probability"][: len(items)] == pytest.approx(timed.feed.probability["podcast"][items])
+    assert y["probability"][: len(items)].max() < 1
 
 
 def test_weak_examples_weigh_less_and_weakly_met_items_are_no_negatives(tmp_path: Path) -> None:
@@ -145,7 +150,9 @@ def test_weak_examples_weigh_less_and_weakly_met_items_are_no_negatives(tmp_path
     assert weight.sum() == pytest.approx(1)
     assert weight[weak] == pytest.approx(0.25 * weight[~weak][0])
     met = [set(labels.known.of(u)) | set(labels.spared.of(u)) for u in labels.users[rows]]
-    assert batch.y["excluded"].tolist() == [[item in mine for item in labels.items[rows]] for mine in met]
+    assert batch.y["excluded"][:, batch.y["own"]].tolist() == [
+        [item in mine for item in labels.items[rows]] for mine in met
+    ]
     assert all(side.weak is None for side in task.validation.values())
     plain = world_task(make_world(tmp_path / "plain", timed=False))
     for item_type, side in plain.validation.items():

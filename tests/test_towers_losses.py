@@ -20,11 +20,11 @@ EVEN = np.ones(3, dtype=np.float32)
 
 
 def linear(excluded: np.ndarray, probability: np.ndarray) -> list[float]:
-    return np.asarray(linear_loss(SCORES, DIAGONAL, excluded, probability)).tolist()
+    return np.asarray(linear_loss(SCORES, DIAGONAL, excluded, probability, EVEN)).tolist()
 
 
 def softmax(excluded: np.ndarray, probability: np.ndarray, temperature: float = 0.5) -> list[float]:
-    return np.asarray(softmax_loss(SCORES, DIAGONAL, excluded, probability, temperature)).tolist()
+    return np.asarray(softmax_loss(SCORES, DIAGONAL, excluded, probability, EVEN, temperature)).tolist()
 
 
 def test_linear_loss_is_equation_5() -> None:
@@ -59,13 +59,15 @@ def test_an_example_without_negatives_has_no_loss() -> None:
 )
 @settings(max_examples=40, deadline=None)
 def test_linear_loss_of_cosines_is_bounded(scores: np.ndarray, probability: np.ndarray, excluded: np.ndarray) -> None:
-    loss = np.asarray(linear_loss(scores, np.arange(4), excluded | np.eye(4, 6, dtype=bool), probability))
+    loss = np.asarray(
+        linear_loss(scores, np.arange(4), excluded | np.eye(4, 6, dtype=bool), probability, np.ones(6, np.float32))
+    )
     assert (np.abs(loss) <= 2.0001).all()
 
 
 def test_linear_loss_of_plain_dot_products_has_no_bound() -> None:
     """It is linear: what normalisation is there for."""
-    longer = np.asarray(linear_loss(100 * SCORES, DIAGONAL, OWN, EVEN))
+    longer = np.asarray(linear_loss(100 * SCORES, DIAGONAL, OWN, EVEN, EVEN))
     assert longer.tolist() == pytest.approx([-110, -15, -90])
 
 
@@ -86,8 +88,12 @@ def test_softmax_loss_subtracts_log_probability() -> None:
 def test_the_own_item_may_be_in_any_column() -> None:
     own, excluded = np.array([2, 0], dtype=np.int32), np.array([[0, 0, 1], [1, 0, 0]], dtype=bool)
     rows = [math.log(sum(math.exp(s) for s in SCORES[k].tolist())) - float(SCORES[k, own[k]]) for k in (0, 1)]
-    assert np.asarray(softmax_loss(SCORES[:2], own, excluded, EVEN, 1.0)).tolist() == pytest.approx(rows, rel=1e-5)
-    assert np.asarray(linear_loss(SCORES[:2], own, excluded, EVEN)).tolist() == pytest.approx([0.5 + 0.5, 0.3 - 0.3])
+    assert np.asarray(softmax_loss(SCORES[:2], own, excluded, EVEN, EVEN, 1.0)).tolist() == pytest.approx(
+        rows, rel=1e-5
+    )
+    assert np.asarray(linear_loss(SCORES[:2], own, excluded, EVEN, EVEN)).tolist() == pytest.approx(
+        [0.5 + 0.5, 0.3 - 0.3]
+    )
 
 
 def test_softmax_loss_masks_accidental_hits() -> None:
@@ -108,7 +114,7 @@ def test_a_masked_item_gets_no_gradient() -> None:
         scores = tf.constant(SCORES)
         with tf.GradientTape() as tape:
             tape.watch(scores)
-            value = tf.reduce_sum(loss(scores, DIAGONAL, excluded, EVEN))
+            value = tf.reduce_sum(loss(scores, DIAGONAL, excluded, EVEN, EVEN))
         gradient = tape.gradient(value, scores).numpy()
         assert gradient[0, 1] == 0
         assert (gradient[~excluded] > 0).all()

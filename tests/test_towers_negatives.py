@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from towers_world import ITEMS, make_world
 from graphkit.user_features import History
 from towers.epochs import Task, build_towers
 from towers.feed import training_batch
-from towers.losses import softmax_loss
+from towers.losses import linear_loss, softmax_loss
 from towers.negatives import Columns, batch_columns, no_negatives
 
 SHARE = np.array([0.5, 0.3, 0.2, 0.01], dtype=np.float32)
@@ -30,32 +31,63 @@ def with_negatives(task: Task, count: int) -> Task:
     return Task(**(vars(task) | {"settings": task.settings.model_copy(update={"catalogue_negatives": count})}))
 
 
-def test_in_batch_columns_are_the_items_themselves() -> None:
+def test_in_batch_columns_are_the_batch_s_items() -> None:
     columns = batch_columns(ITEMS_OF_BATCH, SHARE, 0, np.random.default_rng(0))
-    assert columns.items.tolist() == [0, 2, 0]
-    assert columns.own.tolist() == [0, 1, 2]
-    assert columns.probability.tolist() == pytest.approx([0.5, 0.2, 0.5])
+    assert columns.items.tolist() == [0, 2]
+    assert columns.own.tolist() == [0, 1, 0]
+    assert columns.used == 2
+    assert columns.probability.tolist() == pytest.approx([0.5, 0.2])
+    assert columns.times.tolist() == [2, 1]
 
 
 def test_mixed_columns_know_how_often_an_item_is_met() -> None:
     columns = batch_columns(ITEMS_OF_BATCH, SHARE, 2, np.random.default_rng(0))
-    assert columns.items[:3].tolist() == [0, 2, 0]
-    assert len(set(columns.items[3:])) == 2
-    # Three columns by popularity and two of four items evenly: (3 * share + 2 / 4) / 5.
-    by_item = {0: (1.5 + 0.5) / 5, 1: (0.9 + 0.5) / 5, 2: (0.6 + 0.5) / 5, 3: (0.03 + 0.5) / 5}
-    assert columns.probability.tolist() == pytest.approx([by_item[item] for item in columns.items])
+    items = columns.items[: columns.used].tolist()
+    assert items[columns.own[0]] == items[columns.own[2]] == 0
+    assert items[columns.own[1]] == 2
+    # Three of five by popularity and two of four items evenly: (3 * share + 2 / 4) / 5.
+    by_item = [(1.5 + 0.5) / 5, (0.9 + 0.5) / 5, (0.6 + 0.5) / 5, (0.03 + 0.5) / 5]
+    assert columns.probability[: columns.used] == pytest.approx([by_item[item] for item in items])
+    times = dict(zip(items, columns.times.tolist(), strict=False))
+    assert sum(times.values()) == 5
+    assert (times[0], times[2]) in [(2, 1), (3, 1), (2, 2), (3, 2)]
 
 
 def test_the_probability_is_the_share_of_columns_over_many_batches() -> None:
     rng, met = np.random.default_rng(0), np.zeros(4)
-    share = SHARE / SHARE.sum()
+    share, found = SHARE / SHARE.sum(), np.zeros(4)
     for _ in range(4000):
         columns = batch_columns(rng.choice(4, 3, p=share), share, 2, rng)
-        met += np.bincount(columns.items, minlength=4)
-    order = np.argsort(columns.items)
-    found = dict(zip(columns.items[order].tolist(), columns.probability[order].tolist(), strict=True))
-    for item, probability in found.items():
-        assert met[item] / met.sum() == pytest.approx(probability, abs=0.01)
+        present = columns.items[: columns.used]
+        met[present] += columns.times[: columns.used]
+        found[present] = columns.probability[: columns.used]
+    assert met / met.sum() == pytest.approx(found, abs=0.01)
+
+
+def test_one_column_for_n_is_the_same_loss() -> None:
+    rng = np.random.default_rng(0)
+    items, share = rng.integers(0, 6, 20), rng.dirichlet(np.ones(9)).astype(np.float32)
+    by_item = rng.uniform(-1, 1, (20, 9)).astype(np.float32)
+    likes = rng.random((20, 9)) < 0.2
+    likes[np.arange(20), items] = True
+    columns = batch_columns(items, share, 0, None)
+    excluded = likes[:, columns.items]
+    excluded[:, columns.used :] = True
+    own = np.arange(20, dtype=np.int32)
+    for loss in (linear_loss, partial(softmax_loss, temperature=0.3)):
+        own_column = columns.own.astype(np.int32)
+        merged = loss(by_item[:, columns.items], own_column, excluded, columns.probability, columns.times)
+        apart = loss(by_item[:, items], own, likes[:, items], share[items], np.ones(20, np.float32))
+        assert np.asarray(merged) == pytest.approx(np.asarray(apart), rel=1e-4, abs=1e-5)
+
+
+def test_batches_of_one_size_have_few_numbers_of_columns() -> None:
+    rng, sizes = np.random.default_rng(0), set()
+    for distinct in range(1, 100):
+        columns = batch_columns(rng.integers(0, distinct, 64), np.full(100, 0.01, np.float32), 0, None)
+        assert columns.used <= len(columns.items) <= min(64, columns.used + 7)
+        sizes.add(len(columns.items))
+    assert len(sizes) <= 8
 
 
 @pytest.mark.parametrize("extra", [4, 100])
@@ -71,10 +103,13 @@ def test_no_negatives_agree_with_a_loop(rows: list[list[int]], data: st.DataObje
     indptr = np.cumsum([0, *map(len, rows)])
     history = History(indptr, np.array([i for row in rows for i in row], np.int32))
     items = data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=5))
-    users = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=len(items)))
-    columns = Columns(np.array(items), np.arange(len(users)), np.ones(len(items), np.float32))
+    users = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=len(items), max_size=len(items)))
+    columns = batch_columns(np.array(items), np.full(7, 1 / 7, np.float32), 0, None)
     found = no_negatives(np.array(users), columns, (history,))
-    expected = [[item in rows[user] or n == k for n, item in enumerate(items)] for k, user in enumerate(users)]
+    expected = [
+        [n >= columns.used or item in rows[user] or item == own for n, item in enumerate(columns.items)]
+        for user, own in zip(users, items, strict=True)
+    ]
     assert found.tolist() == expected
 
 
@@ -83,15 +118,18 @@ def test_no_user_is_pushed_from_what_it_likes(task: Task, count: int) -> None:
     """Accidental hits are masked among the batch's columns and among those of the catalogue."""
     labels, rows = task.train["podcast"], np.arange(30)
     batch = training_batch(task.feed, labels, rows, with_negatives(task, count).settings, np.random.default_rng(0))
-    excluded, columns = batch.y["excluded"], len(batch.x["item"]["dense"])
-    assert excluded.shape == (30, columns) == (30, {0: 30, 7: 37, 1000: ITEMS["podcast"]}[count])
+    excluded, own = batch.y["excluded"], batch.y["own"]
     liked = [set(labels.known.of(user).tolist()) for user in labels.users[rows]]
-    hidden = {tuple(row): item for item, row in enumerate(task.feed.items["podcast"].whole.dense)}
-    items = [hidden[tuple(row)] for row in batch.x["item"]["dense"]]
-    assert excluded.tolist() == [[item in mine for item in items] for mine in liked]
-    assert excluded[np.arange(30), batch.y["own"]].all()
-    assert [items[own] for own in batch.y["own"]] == labels.items[rows].tolist()
-    assert excluded.sum() > 30  # there are accidental hits to be masked
+    number = {tuple(row): item for item, row in enumerate(task.feed.items["podcast"].whole.dense)}
+    items = [number[tuple(row)] for row in batch.x["item"]["dense"]]
+    fillers = excluded.all(axis=0) & (np.bincount(own, minlength=len(items)) == 0)
+    used = int(len(items) - fillers.sum())
+    assert not fillers[:used].any()
+    assert len(set(items[:used])) == used
+    assert {"0": len(set(labels.items[rows])), "1000": ITEMS["podcast"]}.get(str(count), used) == used
+    assert excluded[:, :used].tolist() == [[item in mine for item in items[:used]] for mine in liked]
+    assert [items[column] for column in own] == labels.items[rows].tolist()
+    assert excluded[:, :used].sum() > 30  # there are accidental hits to be masked
 
 
 def test_the_whole_catalogue_gives_the_full_softmax(task: Task) -> None:
@@ -120,10 +158,11 @@ def test_the_correction_makes_a_sampled_softmax_estimate_the_full_one() -> None:
 
     def gradient(columns: Columns, probability: np.ndarray) -> np.ndarray:
         drawn = tf.constant(scores[columns.items][None])
-        excluded = (columns.items == user_likes)[None]
+        excluded = ((columns.items == user_likes) | (np.arange(len(columns.items)) >= columns.used))[None]
+        own = columns.own[:1].astype(np.int32)
         with tf.GradientTape() as tape:
             tape.watch(drawn)
-            loss = tf.reduce_sum(softmax_loss(drawn, columns.own[:1].astype(np.int32), excluded, probability, 0.5))
+            loss = tf.reduce_sum(softmax_loss(drawn, own, excluded, probability, columns.times, 0.5))
         per_column = tape.gradient(loss, drawn).numpy()[0]
         return np.bincount(columns.items, per_column, minlength=num_items)
 

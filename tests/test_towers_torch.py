@@ -141,12 +141,13 @@ def test_each_process_computes_its_own_part(tmp_path: Path) -> None:
     program.write_text(_PARTS.format(root=str(ROOT), words=WORDS))
     done = run(program, tmp_path, launcher=LAUNCHER)
     assert done.returncode == 0, done.stderr
-    rows = [tuple(map(int, line.split())) for line in done.stdout.splitlines() if line[:1].isdigit()]
-    parts = {rank: [(mine, whole) for who, mine, whole in rows if who == rank] for rank in (0, 1)}
-    assert len(parts[0]) == len(parts[1]) > 0
-    for (first, whole), (second, same) in zip(parts[0], parts[1], strict=True):
-        assert first + second == whole == same
-        assert min(first, second) > 0
+    rows = [line.split() for line in done.stdout.splitlines() if line[:1].isdigit()]
+    parts = {rank: [(int(mine), float(w)) for who, mine, w in rows if who == rank] for rank in ("0", "1")}
+    assert len(parts["0"]) == len(parts["1"]) > 0
+    for (first, weight), (second, rest) in zip(parts["0"], parts["1"], strict=True):
+        assert abs(first - second) <= 1
+        assert weight + rest == pytest.approx(1)
+        assert min(weight, rest) > 0.2
 
 
 _PARTS = """
@@ -156,7 +157,7 @@ from cli import main
 from towers.two_tower import TowerPair
 real = TowerPair.train_on_batch
 def counting(self, x, y):
-    print(os.environ["RANK"], len(y["own"]), len(y["probability"]) - 10, flush=True)  # columns less those drawn
+    print(os.environ["RANK"], len(y["own"]), y["weight"].sum(), flush=True)
     return real(self, x, y)
 TowerPair.train_on_batch = counting
 main(["train-towers", "-w", sys.argv[1], *{words!r}, "--set", "towers.epochs=1", "--json"])

@@ -47,7 +47,7 @@ class TowerBatch(NamedTuple):
             return self
         mine = np.array_split(np.arange(self.size), world)[rank]
         user = {name: values[mine] for name, values in self.x["user"].items()}
-        y = {name: values if name == "probability" else values[mine] for name, values in self.y.items()}
+        y = {name: values if name in ("probability", "times") else values[mine] for name, values in self.y.items()}
         return TowerBatch(self.item_type, self.x | {"user": user}, y, self.size)
 
 
@@ -131,6 +131,7 @@ def _targets(labels: Labels, rows: Ints, columns: Columns, settings: TowersSecti
         "own": columns.own.astype(np.int32),
         "excluded": excluded,
         "probability": probability,
+        "times": columns.times,
         "weight": weight / max(weight.sum(), np.finfo(np.float32).tiny),
     }
 

@@ -25,7 +25,7 @@ from towers.user_spec import FEATURES_FILE
 WEIGHTS_FILE: Final = "towers.weights.safetensors"
 USER: Final = "user"
 FLOAT32: Final = "float32"
-_TARGETS: Final = ("own", "excluded", "probability", "weight")
+_TARGETS: Final = ("own", "excluded", "probability", "times", "weight")
 
 Weights = dict[str, npt.NDArray[np.float32]]
 
@@ -83,8 +83,8 @@ class TowerPair(keras.Model):  # type: ignore[misc]  # keras ships no types
     """The shared user tower and one item tower, trained on batches of that item type.
 
     Inputs are ``{"user": ..., "item": ...}`` of B examples' users and of the batch's C columns, targets
-    ``{"own": int [B], "excluded": bool [B, C], "probability": [C], "weight": [B]}``, as the losses take them, with
-    weights that sum to one; the output is the score matrix [B, C].
+    ``{"own": int [B], "excluded": bool [B, C], "probability": [C], "times": [C], "weight": [B]}``, as the losses take
+    them, with weights that sum to one; the output is the score matrix [B, C].
     """
 
     def __init__(self, users: Any, items: Any, settings: TowersSection) -> None:
@@ -97,11 +97,11 @@ class TowerPair(keras.Model):  # type: ignore[misc]  # keras ships no types
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        own, excluded, probability, weight = (ops.convert_to_tensor(y[name]) for name in _TARGETS)
+        own, excluded, probability, times, weight = (ops.convert_to_tensor(y[name]) for name in _TARGETS)
         if self.settings.loss == "linear":
-            losses = linear_loss(y_pred, own, excluded, probability)
+            losses = linear_loss(y_pred, own, excluded, probability, times)
         else:
-            losses = softmax_loss(y_pred, own, excluded, probability, self.settings.temperature)
+            losses = softmax_loss(y_pred, own, excluded, probability, times, self.settings.temperature)
         return ops.sum(weight * losses)
 
 
