@@ -319,7 +319,7 @@ def _encoder_scaling() -> None:
     factor back. Writes scaling.json and scaling.svg; finished runs are kept after an interruption.
 
     \b
-    Example:  graphkit encoder-scaling -w demo --set encoder_scaling.steps=160
+    Example:  graphkit encoder-scaling -w demo --set encoder_scaling.steps=240
     """
 
 

@@ -23,9 +23,9 @@ class Rung(Section):
 
 
 def _ladder() -> tuple[Rung, ...]:
-    dims, layers = (8, 8, 16, 16, 24, 32, 40, 48, 64), (1, 1, 1, 1, 1, 2, 2, 2, 2)
-    lengths, batches = (4, 6, 8, 12, 16, 20, 24, 28, 32), (16, 24, 32, 48, 64, 96, 128, 192, 256)
-    shares = (0.1, 0.15, 0.2, 0.25, 0.35, 0.45, 0.6, 0.8, 1.0)
+    dims, layers = (16, 16, 24, 32, 32, 40, 48, 56, 64), (1, 1, 1, 1, 2, 2, 2, 2, 2)
+    lengths, batches = (8, 10, 12, 14, 16, 20, 24, 28, 32), (32, 48, 64, 80, 96, 128, 160, 208, 256)
+    shares = (0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.0)
     return tuple(
         Rung(dim=d, layers=n, max_behaviours=length, batch_size=b, user_share=share)
         for d, n, length, b, share in zip(dims, layers, lengths, batches, shares, strict=True)
@@ -38,7 +38,7 @@ class EncoderScalingSection(Section):
     rungs: Annotated[tuple[Rung, ...], Field(min_length=LEAST_RUNS)] = Field(
         default=_ladder(), description="runs, least computing first; the last is held out of the fit"
     )
-    steps: Positive = Field(default=160, description="of every run (paper: 100,000), to the end of an epoch")
+    steps: Positive = Field(default=240, description="of every run (paper: 100,000), to the end of an epoch")
     bottlenecks: bool = Field(
         default=True, description="four runs more: a middle rung with one factor as in the first rung, not fitted"
     )
