@@ -1,0 +1,140 @@
+"""CLUE's training step against a bare nn.TransformerEncoder of the same shapes, turn by turn in one process.
+
+python benchmarks/clue_throughput.py WORKSPACE --steps 10 --rounds 3
+
+Both sides take the same batches of the workspace's dataset. A bare step is two stacks of nn.TransformerEncoder,
+forward on random tensors of exactly the groups of sequences that CLUE's step makes (nothing is padded more), the mean
+of the output, backward, AdamW: no tokens, no gathering, no pooling, no loss, no batch making. `padded` is the same
+with every item and sequence padded to the batch's longest, which is what one writes first. Attention has no dropout
+in CLUE; the bare stack has it only with --dropout-in-attention.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from record import record
+from torch import nn
+
+from graphkit.artefacts import Workspace
+from graphkit.config import load_config
+from graphkit.datasets.store import Dataset
+from graphkit.training.device import prepare
+from graphkit.training.distributed import ALONE
+from graphkit.training.gradients import FlatGradients
+from towers.encoders.clue.data import read_training_data
+from towers.encoders.clue.learners import ClueLearner
+from towers.encoders.clue.model import ContrastiveShape, new_model
+from towers.encoders.sequences.backbone import BackboneShape, to_behaviours
+from towers.encoders.sequences.tokens import PAD
+from towers.encoders.sequences.transformer import groups_by_length
+from towers.encoders.source import Source
+
+Shapes = list[tuple[int, int]]  # of each group: sequences, places
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dropout-in-attention", action="store_true")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
+    options = parser.parse_args()
+    config = load_config("default", options.sets)
+    settings, device = config.clue, torch.device("cpu")
+    prepare(device, config.run.threads)
+    dataset = Dataset.current(Workspace(options.workspace))
+    data = read_training_data(Source(dataset, {"dataset": dataset.batch}), settings, by_service=True, seed=0)
+    backbone = BackboneShape.of(settings, data.catalogue.vocabulary, len(data.services.counts), data.timed)
+    model = new_model(ContrastiveShape(backbone=backbone, initial_scale=settings.initial_scale), 0).train()
+    learner = ClueLearner(model, data, ALONE, settings.batch_size)
+    rng = np.random.default_rng(0)
+    batches = [rng.permutation(learner.num_examples)[: settings.batch_size] for _ in range(options.steps)]
+    shapes = [shapes_of(learner, batch) for batch in batches]
+    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
+    gradients = FlatGradients(model.parameters())
+
+    def ours() -> None:
+        for batch in batches:
+            gradients.compute(learner.loss(batch, slice(0, len(batch)), rng))
+            gradients.clip(gradients.measure()[1], settings.clip_norm)
+            optimiser.step()
+
+    sides: dict[str, Callable[[], None]] = {"clue": ours}
+    for name, padded in (("bare", False), ("padded", True)):
+        sides[name] = bare(backbone, shapes, padded, options.dropout_in_attention)
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(options.rounds + 1):  # the first is for warming up
+        for name, side in sides.items():
+            started = time.perf_counter()
+            side()
+            seconds[name].append(time.perf_counter() - started)
+    median = {name: statistics.median(times[1:]) / options.steps for name, times in seconds.items()}
+    rows = [
+        {
+            "step": name,
+            "ms": round(1000 * each, 1),
+            "users_per_second": round(settings.batch_size / each, 1),
+            "throughput_of_bare": round(median["bare"] / each, 3),
+            "tokens": round(statistics.mean(tokens(shape, name == "padded") for shape in shapes)),
+        }
+        for name, each in median.items()
+    ]
+    record("clue_throughput", rows, settings=settings.model_dump(mode="json"), threads=torch.get_num_threads())
+
+
+def shapes_of(learner: ClueLearner, batch: np.ndarray) -> tuple[Shapes, Shapes]:
+    """The groups of items and of sequences that a step on ``batch`` makes."""
+    data = learner.data
+    rows = data.rows.of_users(data.train[batch])
+    made = to_behaviours(rows, data.catalogue.tokens, data.catalogue.vocabulary, learner.device)
+    both = ((made.tokens != PAD).sum(1), made.lengths)
+    item, service = ([(len(g), int(n[g].max())) for g in groups_by_length(n)] for n in both)
+    return item, service
+
+
+def tokens(shapes: tuple[Shapes, Shapes], padded: bool) -> int:
+    """Places that both stacks compute."""
+    return sum(n * length for groups in shapes for n, length in (one_group(groups) if padded else groups))
+
+
+def one_group(groups: Shapes) -> Shapes:
+    return [(sum(n for n, _ in groups), max(length for _, length in groups))]
+
+
+def bare(
+    shape: BackboneShape, shapes: list[tuple[Shapes, Shapes]], padded: bool, attention_dropout: bool
+) -> Callable[[], None]:
+    """Steps of two bare stacks on random tensors."""
+    stacks = []
+    for _ in range(2):
+        layer = nn.TransformerEncoderLayer(
+            shape.dim, shape.heads, shape.feedforward, shape.dropout, "gelu", batch_first=True, norm_first=True
+        )
+        if not attention_dropout:
+            layer.self_attn.dropout = 0.0
+        stacks.append(nn.TransformerEncoder(layer, shape.layers, nn.LayerNorm(shape.dim), enable_nested_tensor=False))
+    parameters = [parameter for stack in stacks for parameter in stack.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
+    sizes = [[one_group(groups) if padded else groups for groups in both] for both in shapes]
+    inputs = [[[torch.randn(n, length, shape.dim) for n, length in groups] for groups in both] for both in sizes]
+
+    def steps() -> None:
+        for both in inputs:
+            optimiser.zero_grad()
+            means = [stack(x).mean() for stack, groups in zip(stacks, both, strict=True) for x in groups]
+            torch.stack(means).sum().backward()
+            optimiser.step()
+
+    return steps
+
+
+if __name__ == "__main__":
+    main()
