@@ -101,6 +101,23 @@ stage_options = _options(
 )
 
 
+filtered = _options(
+    click.option("--language", "languages", multiple=True, help="Only items in it; several times for several."),
+    click.option("--available", type=click.Path(path_type=Path), help="Only the item ids of this file, one a line."),
+    click.option("--exclude", type=click.Path(path_type=Path), help="None of the item ids of this file."),
+)
+
+
+def _filters(languages: tuple[str, ...], available: Path | None, exclude: Path | None) -> dict[str, Any]:
+    from graphkit.serving.filters import read_ids
+
+    return {
+        "languages": languages or None,
+        "available": None if available is None else read_ids(available),
+        "exclude": None if exclude is None else read_ids(exclude),
+    }
+
+
 def _workspace(root: Path) -> Workspace:
     from graphkit.artefacts import Workspace
 
@@ -523,18 +540,30 @@ def run(
 @click.option("-k", "count", type=int, default=10, show_default=True, help="How many items.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
 @click.option("--why", is_flag=True, help="Name the user's own items that speak for each recommendation.")
+@filtered
 @_options(in_workspace, as_json, manners)
 def recommend(
-    user: str, item_type: str, count: int, bundle: Path | None, why: bool, root: Path, as_json: bool
+    user: str,
+    item_type: str,
+    count: int,
+    bundle: Path | None,
+    why: bool,
+    languages: tuple[str, ...],
+    available: Path | None,
+    exclude: Path | None,
+    root: Path,
+    as_json: bool,
 ) -> None:
     """Recommend items of one type to one user, from the exported bundle alone.
 
     \b
     Example:  graphkit recommend --user u42 --type audiobook -k 10 --why -w demo
+              graphkit recommend --user u42 --type podcast --language en --available today.txt -w demo
     """
     from graphkit import console
 
-    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why), as_json)
+    only = _filters(languages, available, exclude)
+    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why, **only), as_json)
 
 
 @main.command("recommend-all")
@@ -543,9 +572,19 @@ def recommend(
 @click.option("-k", "count", type=int, default=10, show_default=True, help="How many items a user and type.")
 @click.option("--bundle", type=click.Path(path_type=Path), help="A bundle folder; default: the workspace's current.")
 @click.option("--threads", type=click.IntRange(min=0), default=0, help="CPU threads; 0 takes every core.")
+@filtered
 @_options(in_workspace, as_json, manners)
 def recommend_all(
-    out: Path, item_types: tuple[str, ...], count: int, bundle: Path | None, threads: int, root: Path, as_json: bool
+    out: Path,
+    item_types: tuple[str, ...],
+    count: int,
+    bundle: Path | None,
+    threads: int,
+    languages: tuple[str, ...],
+    available: Path | None,
+    exclude: Path | None,
+    root: Path,
+    as_json: bool,
 ) -> None:
     """Recommend items to every user of the bundle, to one Parquet file: user_id, item_type, rank, item_id, score.
 
@@ -555,8 +594,9 @@ def recommend_all(
     from graphkit import console
     from graphkit.parallel import thread_count
 
-    written = _bundle(bundle, root).recommend_all(out, item_types, count, thread_count(threads))
-    rows = [{"item_type": item_type, "rows": number} for item_type, number in written.items()]
+    only = _filters(languages, available, exclude)
+    written = _bundle(bundle, root).recommend_all(out, item_types, count, thread_count(threads), **only)
+    rows = [{"item_type": item_type, **about._asdict()} for item_type, about in written.items()]
     console.show_rows(rows, as_json, title=str(out))
 
 

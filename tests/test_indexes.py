@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from small_index import DIM, NUM_ITEMS, describe, make_small_index, unit_vectors
@@ -194,6 +194,7 @@ def test_longer_lists_take_more_effort(tmp_path: Path) -> None:
         assert index.looks_at(100) == MANY
 
 
+@settings(deadline=None)
 @given(
     lengths=arrays(np.float32, 40, elements=st.floats(0, 1000, width=32)),
     query=arrays(np.float32, 6, elements=st.floats(-10, 10, width=32)),
@@ -212,6 +213,7 @@ def test_vectors_of_one_length_need_no_column() -> None:
     assert greatest_length(np.concatenate([unit_vectors(), np.zeros((1, DIM), np.float32)])) == pytest.approx(1)
 
 
+@settings(deadline=None)
 @given(
     dots=arrays(np.float32, st.integers(1, 60), elements=st.sampled_from([0.0, 1.0, 2.0, -3.0, 5.5])),
     n=st.integers(1, 70),
@@ -251,6 +253,7 @@ def test_dots_are_those_of_the_items_asked_for(index: ItemIndex, vectors: np.nda
     assert index.dots(vectors[0], np.array([], dtype=np.int64)).shape == (0,)
 
 
+@settings(deadline=None)
 @given(queries=arrays(np.float32, (3, DIM), elements=st.floats(-10, 10, width=32)))
 def test_a_spread_is_the_standard_deviation_of_all_dot_products(
     index: ItemIndex, vectors: np.ndarray, queries: np.ndarray
@@ -275,6 +278,7 @@ def test_recall_counts_what_is_missed(vectors: np.ndarray) -> None:
     assert asked.recall(ItemIndex(vectors)) == 1
 
 
+@settings(deadline=None)
 @given(needed=st.integers(1, 5000), target=st.sampled_from([0.5, 1.0]))
 def test_the_least_effort_is_found_to_a_tenth(needed: int, target: float) -> None:
     """A search whose recall is effort / needed, up to 1."""

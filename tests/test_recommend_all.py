@@ -34,7 +34,7 @@ def test_every_user_gets_the_list_that_recommend_gives(
     monkeypatch.setattr(recommend_all, "_BLOCK_SCORES", 280)  # seven users of 40 items
     written = bundle.recommend_all(tmp_path / "lists.parquet", k=12, threads=2)
     lists = pl.read_parquet(tmp_path / "lists.parquet")
-    assert written == {target: lists.filter(pl.col("item_type") == target).height for target in TARGETS}
+    assert written == {target: (lists.filter(pl.col("item_type") == target).height, "") for target in TARGETS}
     assert lists.columns == ["user_id", "item_type", "rank", "item_id", "score", "source"]
     by_user = lists.partition_by("user_id", "item_type", as_dict=True)
     assert len(by_user) == NUM_USERS * len(TARGETS)
@@ -71,5 +71,5 @@ def test_the_command_writes_one_type(workspace: Workspace, tmp_path: Path, graph
     out = tmp_path / "lists.parquet"
     done = graphkit("recommend-all", "--out", out, "--type", "podcast", "-k", 3, "-w", workspace.root, "--json")
     assert done.exit_code == 0, done.output
-    assert json.loads(done.stdout) == [{"item_type": "podcast", "rows": 3 * NUM_USERS}]
+    assert json.loads(done.stdout) == [{"item_type": "podcast", "rows": 3 * NUM_USERS, "note": ""}]
     assert pl.read_parquet(out)["item_type"].unique().to_list() == ["podcast"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from small_index import DIM, NUM_ITEMS, make_small_index, unit_vectors
 
+from graphkit.indexes.exact import nearest_exact
 from graphkit.indexes.item_index import ItemIndex
 from graphkit.serving.blend import blended_top
+from graphkit.serving.edges import EdgeScores
 
 NONE = np.array([], dtype=np.int64)
 EVERY = np.arange(NUM_ITEMS)
@@ -20,9 +25,37 @@ def vectors() -> np.ndarray:
     return unit_vectors()
 
 
-@pytest.fixture(scope="module")
-def index(vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ItemIndex:
+class FaultlessSearch:
+    """Finds what there is to find, and claims to look at next to nothing for it."""
+
+    suffix = ""
+
+    def __init__(self, vectors: np.ndarray) -> None:
+        self.vectors = vectors
+
+    def search(self, query: np.ndarray, n: int, effort: int) -> np.ndarray:
+        return nearest_exact(self.vectors, query, n)[0]
+
+    @staticmethod
+    def looks_at(effort: int) -> int:
+        return effort
+
+
+@pytest.fixture(scope="module", params=["scores all", "searches"])
+def index(request: pytest.FixtureRequest, vectors: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> ItemIndex:
+    """Of sixty items all are scored, unless a search is cheap."""
+    if request.param == "searches":
+        return ItemIndex(vectors, FaultlessSearch(vectors), effort=25)
     return make_small_index(tmp_path_factory.mktemp("index"), vectors)
+
+
+def top(
+    index: ItemIndex, vector: np.ndarray, edges: np.ndarray, weight: float, k: int, hidden: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """``blended_top`` of all items but the hidden ones, given an edge score for each."""
+    items = np.flatnonzero(edges)
+    allowed = ~np.isin(EVERY, hidden)
+    return blended_top(index, vector, EdgeScores(items, edges[items], len(edges)), weight, k, allowed)
 
 
 def some_edges(seed: int, reached: int) -> np.ndarray:
@@ -43,6 +76,7 @@ def blended(vectors: np.ndarray, vector: np.ndarray, edges: np.ndarray, weight: 
     return (edges / spread if spread else np.zeros(NUM_ITEMS)) + weight * dots / dots.std()
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     reached=st.integers(0, NUM_ITEMS),
@@ -54,7 +88,7 @@ def test_the_ranking_is_the_exact_one_of_what_is_not_hidden(
     index: ItemIndex, vectors: np.ndarray, seed: int, reached: int, weight: float, k: int, hidden: set[int]
 ) -> None:
     vector, edges = some_vector(seed), some_edges(seed, reached)
-    items, scores = blended_top(index, vector, edges, weight, k, np.array(sorted(hidden), dtype=np.int64))
+    items, scores = top(index, vector, edges, weight, k, np.array(sorted(hidden), dtype=np.int64))
     exact = blended(vectors, vector, edges, weight)
     shown = np.setdiff1d(EVERY, sorted(hidden))
     assert hidden.isdisjoint(items.tolist())
@@ -63,6 +97,7 @@ def test_the_ranking_is_the_exact_one_of_what_is_not_hidden(
     np.testing.assert_allclose(scores, exact[items], atol=1e-4)
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), k=st.integers(1, NUM_ITEMS))
 def test_an_item_far_down_the_towers_list_comes_first_where_the_edges_say_so(
     index: ItemIndex, vectors: np.ndarray, seed: int, k: int
@@ -70,45 +105,65 @@ def test_an_item_far_down_the_towers_list_comes_first_where_the_edges_say_so(
     vector, edges = some_vector(seed), np.zeros(NUM_ITEMS, np.float32)
     last = int(np.argmin(vectors @ vector))
     edges[last] = 0.01
-    assert blended_top(index, vector, edges, 0.5, k, NONE)[0][0] == last
+    assert top(index, vector, edges, 0.5, k, NONE)[0][0] == last
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10_000), reached=st.integers(1, NUM_ITEMS))
 def test_edges_that_all_speak_against_an_item_let_the_others_ahead(
     index: ItemIndex, vectors: np.ndarray, seed: int, reached: int
 ) -> None:
     """Where the items that edges reach are the worst, more of the index is asked for."""
     vector, edges = some_vector(seed), -np.abs(some_edges(seed, reached))
-    items, _ = blended_top(index, vector, edges, 0.0, NUM_ITEMS - reached or 1, NONE)
+    items, _ = top(index, vector, edges, 0.0, NUM_ITEMS - reached or 1, NONE)
     if reached < NUM_ITEMS:
         assert (edges[items] == 0).all()
 
 
 def test_more_than_the_catalogue_is_all_of_it(index: ItemIndex, vectors: np.ndarray) -> None:
     vector, edges = some_vector(1), some_edges(1, 9)
-    items, _ = blended_top(index, vector, edges, 0.5, 10 * NUM_ITEMS, NONE)
+    items, _ = top(index, vector, edges, 0.5, 10 * NUM_ITEMS, NONE)
     assert items.tolist() == np.argsort(-blended(vectors, vector, edges, 0.5)).tolist()
 
 
 def test_without_edges_the_towers_rank_alone(index: ItemIndex, vectors: np.ndarray) -> None:
     vector = some_vector(2)
-    items, _ = blended_top(index, vector, np.zeros(NUM_ITEMS, np.float32), 0.5, 12, NONE)
+    items, _ = top(index, vector, np.zeros(NUM_ITEMS, np.float32), 0.5, 12, NONE)
     assert items.tolist() == np.argsort(-(vectors @ vector))[:12].tolist()
 
 
 def test_without_weight_of_the_towers_the_edges_rank_alone(index: ItemIndex) -> None:
     edges = some_edges(3, 30)
-    items, scores = blended_top(index, some_vector(3), edges, 0.0, 10, NONE)
+    items, scores = top(index, some_vector(3), edges, 0.0, 10, NONE)
     assert items.tolist() == np.argsort(-edges)[:10].tolist()
     np.testing.assert_allclose(scores, edges[items] / edges.std(), rtol=1e-5)
 
 
 def test_where_everything_is_hidden_nothing_is_listed(index: ItemIndex) -> None:
-    items, scores = blended_top(index, some_vector(4), some_edges(4, 9), 0.5, 10, EVERY)
+    items, scores = top(index, some_vector(4), some_edges(4, 9), 0.5, 10, EVERY)
     assert (items.tolist(), scores.tolist()) == ([], [])
 
 
 def test_a_user_whom_the_towers_tell_nothing_about_is_the_edges_alone(index: ItemIndex) -> None:
     edges = some_edges(5, 20)
-    items, _ = blended_top(index, np.zeros(DIM, np.float32), edges, 0.5, 5, NONE)
+    items, _ = top(index, np.zeros(DIM, np.float32), edges, 0.5, 5, NONE)
     assert items.tolist() == np.argsort(-edges)[:5].tolist()
+
+
+def test_a_search_asks_for_more_until_enough_are_left(vectors: np.ndarray) -> None:
+    """The nearest ten are not allowed: the first answer is not enough, the last is not of the whole catalogue."""
+    index, vector, asked = ItemIndex(vectors, FaultlessSearch(vectors), effort=1), some_vector(6), []
+    nearest = index.nearest
+    with mock.patch.object(index, "nearest", lambda query, n: asked.append(n) or nearest(query, n)):
+        order = np.argsort(-(vectors @ vector))
+        items, _ = top(index, vector, np.zeros(NUM_ITEMS, np.float32), 1.0, 4, order[:10])
+    assert items.tolist() == order[10:14].tolist()
+    assert asked == [10, 40]
+
+
+@settings(deadline=None)
+@given(sums=arrays(np.float32, NUM_ITEMS, elements=st.sampled_from([0, 0, 0, 0.25, -1.5, 3])))
+def test_the_spread_of_edges_counts_the_items_that_none_reaches(sums: np.ndarray) -> None:
+    items = np.flatnonzero(sums)
+    spread = EdgeScores(items, sums[items], NUM_ITEMS).spread()
+    assert spread == pytest.approx(sums.astype(np.float64).std(), abs=1e-9)

@@ -125,7 +125,9 @@ def _items() -> pl.DataFrame:
     ]
     # One id that two types share.
     rows[TYPES["audiobook"] + 1]["item_id"] = rows[0]["item_id"]
-    texts = [pl.lit(None, pl.String).alias(name) for name in ("description", "language", "creator")]
+    texts = [pl.lit(None, pl.String).alias(name) for name in ("description", "creator")]
+    # Every fourth item is in no language that is known.
+    texts.append(pl.Series("language", ["en", "sv", "de", None] * (len(rows) // 4 + 1))[: len(rows)])
     return pl.DataFrame(rows).with_columns(pl.col("item").cast(pl.UInt32), *texts)
 
 

@@ -28,7 +28,7 @@ def make_index(
     The recall that it states is that of the other half. ``exact`` writes nothing: the vectors are all it needs.
     """
     num_items, dim = vectors.shape
-    library = _library(kind)
+    library = library_of(kind)
     if library is None or num_items == 0:
         return IndexMeta(kind="exact", dim=dim, num_items=num_items)
     longest, file = greatest_length(vectors), f"index/{name}{library.suffix}"
@@ -54,7 +54,7 @@ def make_index(
 
 def open_index(folder: Path, about: IndexMeta, vectors: Floats) -> ItemIndex:
     """The index that ``about`` describes, over its item vectors; raises ArtefactError where they do not fit."""
-    library = _library(about.kind)
+    library = library_of(about.kind)
     if library is None or about.file is None:
         _require_same(folder, about, f"vectors {vectors.shape}", vectors.shape == (about.num_items, about.dim))
         return ItemIndex(vectors)
@@ -70,7 +70,8 @@ def open_index(folder: Path, about: IndexMeta, vectors: Floats) -> ItemIndex:
     return ItemIndex(vectors, graph, about.effort, about.longest)
 
 
-def _library(kind: IndexKind) -> type[SearchGraph] | None:
+def library_of(kind: IndexKind) -> type[SearchGraph] | None:
+    """What builds and searches a kind of index; None for ``exact``. The library is loaded only here."""
     if kind == "annoy":
         from graphkit.indexes.annoy import AnnoyForest
 

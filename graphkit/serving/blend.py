@@ -2,37 +2,61 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+from graphkit.indexes.exact import best
 from graphkit.indexes.item_index import ItemIndex
+from graphkit.serving.edges import EdgeScores
 
 Floats = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
 Items = npt.NDArray[np.int64]
 
 
 def blended_top(
-    index: ItemIndex, vector: Floats, edges: Floats, towers_weight: float, k: int, hidden: Items
+    index: ItemIndex, vector: Floats, edges: EdgeScores, towers_weight: float, k: int, allowed: Flags
 ) -> tuple[Items, Floats]:
-    """The ``k`` best items that are not ``hidden``, best first, with edges / std + ``towers_weight`` * dot / std.
+    """The ``k`` best ``allowed`` items [num_items], best first, by edges / std + ``towers_weight`` * dot / std.
 
-    ``edges`` float32 [num_items] are the scores along the edges, ``vector`` [dim] is the user's. Both spreads are
-    over the whole type: that of the dot products follows from the covariance of the item vectors. Every item that an
-    edge reaches is scored; of the others the index is asked for more until none left out can be among the best.
+    ``vector`` [dim] is the user's. Both spreads are over the whole type: that of the dot products follows from the
+    covariance of the item vectors. Every allowed item that an edge reaches is scored; of the others the index is
+    asked for more until none left out can be among the best. Where few are allowed, all those are scored instead.
     """
-    by_edges = _over_spread(edges, float(edges.std()))
-    weight = _over_spread(np.float32(towers_weight), float(index.spreads(vector[None])[0]))
-    reached, num_items, wanted = np.flatnonzero(edges), len(edges), k + len(hidden)
+    weight = over_spread(towers_weight, float(index.spreads(vector[None])[0]))
+    by_edges = edges.values * np.float32(over_spread(1.0, edges.spread()))
+    may_list = allowed[edges.items]
+    reached, along = edges.items[may_list], by_edges[may_list]
+    others = allowed.copy()
+    others[reached] = False
+    num_allowed = int(np.count_nonzero(allowed))
+    wanted = _first_wanted(k, num_allowed, index.num_items)
     while True:
-        near, dots = index.nearest(vector, min(wanted, num_items))
-        items = np.setdiff1d(np.union1d(reached, near), hidden)
-        scores = (by_edges[items] + weight * index.dots(vector, items)).astype(np.float32)
-        order = np.argsort(-scores, kind="stable")[:k]
-        left_out = weight * dots[-1] if len(near) else -np.inf
-        if len(near) == num_items or (len(order) == k and scores[order[-1]] >= left_out):
-            return items[order], scores[order]
-        wanted = num_items if 4 * wanted > num_items else 4 * wanted
+        everything = wanted == index.num_items or index.looks_at(wanted) >= num_allowed
+        if everything:
+            near, worst = np.flatnonzero(others), -math.inf
+        else:
+            near, dots = index.nearest(vector, wanted)
+            near, worst = near[others[near]], weight * float(dots[-1])
+        items = np.concatenate([reached, near])
+        scores = (np.float32(weight) * index.dots(vector, items)).astype(np.float32)
+        scores[: len(reached)] += along
+        items, scores = best(items, scores, k)
+        if everything or (len(items) == k and scores[-1] >= worst):
+            return items, scores
+        wanted = min(4 * wanted, index.num_items)
 
 
-def _over_spread(scores: Floats | np.float32, spread: float) -> Floats:
-    return np.asarray(scores / spread if spread > 0 else np.zeros_like(scores), np.float32)
+def over_spread(value: float, spread: float) -> float:
+    """``value`` in units of ``spread``; 0 where nothing spreads."""
+    return value / spread if spread > 0 else 0.0
+
+
+def _first_wanted(k: int, num_allowed: int, num_items: int) -> int:
+    """Items to ask for at first: those left out may all be nearer, or be spread evenly among the others."""
+    at_worst = k + num_items - num_allowed
+    if num_allowed == 0:
+        return num_items
+    return min(at_worst, math.ceil(2 * k * num_items / num_allowed), num_items)

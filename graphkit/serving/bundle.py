@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +23,15 @@ if TYPE_CHECKING:
     from graphkit.indexes.item_index import ItemIndex
     from graphkit.serving.catalogue import Catalogue
     from graphkit.serving.edges import EdgeWeights
+    from graphkit.serving.filters import Filter, Wanted
     from graphkit.serving.recommend import Recommendations
+    from graphkit.serving.recommend_all import Written
     from graphkit.serving.similar import SimilarItems
 
 Floats = npt.NDArray[np.float32]
+
+#: Filters that were asked for last, each a bool an item.
+_FILTERS_KEPT: Final = 32
 
 
 @dataclass(frozen=True)
@@ -58,20 +63,35 @@ class Bundle:
         return self.batch.folder
 
     def recommend(
-        self, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True, why: bool = False
+        self,
+        user_id: str,
+        item_type: str,
+        k: int = 10,
+        exclude_seen: bool = True,
+        why: bool = False,
+        languages: Iterable[str] | None = None,
+        available: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
     ) -> Recommendations:
         """See ``graphkit.serving.recommend.recommend``."""
         from graphkit.serving.recommend import recommend
 
-        return recommend(self, user_id, item_type, k, exclude_seen, why)
+        return recommend(self, user_id, item_type, k, exclude_seen, why, languages, available, exclude)
 
     def recommend_all(
-        self, out: Path, item_types: Sequence[str] = (), k: int = 10, threads: int = 1
-    ) -> dict[str, int]:
+        self,
+        out: Path,
+        item_types: Sequence[str] = (),
+        k: int = 10,
+        threads: int = 1,
+        languages: Iterable[str] | None = None,
+        available: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+    ) -> dict[str, Written]:
         """See ``graphkit.serving.recommend_all.recommend_all``."""
         from graphkit.serving.recommend_all import recommend_all
 
-        return recommend_all(self, out, item_types, k, threads)
+        return recommend_all(self, out, item_types, k, threads, languages, available, exclude)
 
     def similar(
         self, item_id: str, item_type: str | None = None, within: str | None = None, k: int = 10
@@ -89,6 +109,10 @@ class Bundle:
             about = self.meta.indexes[item_type]
             self._indexes[item_type] = open_index(self.folder, about, self.item_vectors[item_type])
         return self._indexes[item_type]
+
+    def filter(self, item_type: str, wanted: Wanted) -> Filter:
+        """The items of a type that may be listed; the last few answers are kept."""
+        return self._filter(item_type, wanted)
 
     def user_vectors(self, inputs: UserInputs) -> Floats:
         """The user tower's outputs [n, dim], L2-normalised."""
@@ -143,6 +167,16 @@ class Bundle:
     @cached_property
     def _indexes(self) -> dict[str, ItemIndex]:
         return {}
+
+    @cached_property
+    def _filter(self) -> Callable[[str, Wanted], Filter]:
+        from graphkit.serving.filters import Filter
+
+        @lru_cache(_FILTERS_KEPT)
+        def made(item_type: str, wanted: Wanted) -> Filter:
+            return Filter.of(self.catalogue, item_type, self.meta.num_items[item_type], wanted)
+
+        return made
 
     @cached_property
     def _tower(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
+from collections.abc import Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import pyarrow as pa
 
 from graphkit import schemas
 from graphkit.errors import InputError
@@ -33,7 +35,12 @@ class Catalogue:
     @cached_property
     def _by_type(self) -> dict[str, pl.DataFrame]:
         parts = self._items.partition_by(schemas.ITEM_TYPE, as_dict=True)
-        return {str(key[0]): frame.select(_SHOWN) for key, frame in parts.items()}
+        return {str(key[0]): frame for key, frame in parts.items()}
+
+    @cached_property
+    def _shown(self) -> dict[str, list[pa.Array]]:
+        """Per type the columns to show. Polars would hand each look-up to its threads, which takes longer than it."""
+        return {item_type: [frame[name].to_arrow() for name in _SHOWN] for item_type, frame in self._by_type.items()}
 
     @cached_property
     def _users(self) -> pl.DataFrame:
@@ -57,7 +64,26 @@ class Catalogue:
 
     def about(self, item_type: str, item: int) -> dict[str, Any]:
         """Id, title and genre of the item in row ``item``."""
-        return self._by_type[item_type].row(item, named=True)
+        return self.rows(item_type, np.array([item]))[0]
+
+    def rows(self, item_type: str, items: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+        """Id, title and genre of the items in some rows."""
+        places = pa.array(items)
+        columns = [column.take(places).to_pylist() for column in self._shown[item_type]]
+        return [dict(zip(_SHOWN, row, strict=True)) for row in zip(*columns, strict=True)]
+
+    def among(self, item_type: str, ids: Set[str]) -> npt.NDArray[np.bool_]:
+        """Which items of a type have one of ``ids``: bool [num_items]."""
+        return self.ids(item_type).is_in(list(ids)).to_numpy()
+
+    def languages(self, item_type: str) -> list[str]:
+        """The languages that items of a type have, in order of their names."""
+        return self._by_type[item_type][schemas.LANGUAGE].drop_nulls().unique().sort().to_list()
+
+    def in_languages(self, item_type: str, languages: Set[str]) -> npt.NDArray[np.bool_]:
+        """Which items of a type have one of ``languages``; none whose language is unknown: bool [num_items]."""
+        of_items = self._by_type[item_type][schemas.LANGUAGE]
+        return of_items.is_in(list(languages)).fill_null(False).to_numpy()
 
     def find(self, item_id: str, item_type: str | None) -> tuple[str, int]:
         """``(item_type, item)`` of an id. Raises InputError for an unknown one, with the closest ids and

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from graphkit.evaluation.groups import COLD, WARM
 from graphkit.serving.mapped import map_tensors
-from graphkit.user_features import STRONG, Histories, Pool
+from graphkit.user_features import STRONG, Histories, History, Pool
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]
+
+_PARTS: Final = ("indptr", "indices", "weights")
 
 
 class Support(NamedTuple):
@@ -24,6 +28,20 @@ class Support(NamedTuple):
     item_type: str
     item: int
     weight: float
+
+
+class EdgeScores(NamedTuple):
+    """The summed weights of a user's edges to the items of one type that they reach, where the sum is not 0."""
+
+    items: Items  # ascending
+    values: Floats
+    num_items: int
+
+    def spread(self) -> float:
+        """The standard deviation over all items of the type, 0 for those not reached."""
+        values = self.values.astype(np.float64)
+        mean = values.sum() / max(self.num_items, 1)
+        return math.sqrt(max(0.0, values @ values / max(self.num_items, 1) - mean**2))
 
 
 @dataclass(frozen=True)
@@ -42,13 +60,33 @@ class EdgeWeights:
         """``warm`` where the user met an item of the type by a strong signal, else ``cold``."""
         return WARM if len(self.met[Pool(item_type, STRONG)].of(user)) else COLD
 
-    def scores(self, user: int, item_type: str) -> Floats:
-        """The summed weights of the edges from the user's items to each item of a type: float32 [num_items]."""
+    @cached_property
+    def all_met(self) -> History:
+        """Every user's strong items, of all types side by side, type by type."""
+        start = np.cumsum([0, *self.num_items.values()])
+        parts = [(first, self.met[Pool(name, STRONG)]) for first, name in zip(start, self.num_items, strict=False)]
+        users = np.concatenate([np.repeat(np.arange(h.num_users), np.diff(h.indptr)) for _, h in parts])
+        items = np.concatenate([first + history.items for first, history in parts]).astype(np.int32)
+        indptr = np.sum([history.indptr for _, history in parts], axis=0)
+        return History(indptr, items[np.argsort(users, kind="stable")])
+
+    def of(self, item_type: str, group: str) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """``indptr``, ``indices`` and ``weights`` of the edges into a type, a CSR from the items side by side."""
+        indptr, indices, weights = (self.tensors[f"{item_type}/{group}/{part}"] for part in _PARTS)
+        return indptr, indices, weights
+
+    def scores(self, user: int, item_type: str) -> EdgeScores:
+        """The summed weights of the edges from the user's items to each item of a type."""
         parts = [(indices, weights) for _, _, indices, weights in self._edges(user, item_type)]
         if not parts:
-            return np.zeros(self.num_items[item_type], np.float32)
+            return EdgeScores(np.empty(0, np.int64), np.empty(0, np.float32), self.num_items[item_type])
         indices, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return np.bincount(indices, weights, self.num_items[item_type]).astype(np.float32)
+        order = np.argsort(indices, kind="stable")  # so that an item's weights are summed in the order of its edges
+        ends = indices[order]
+        first = np.append(True, ends[1:] != ends[:-1])
+        sums = np.bincount(np.cumsum(first) - 1, weights[order]).astype(np.float32)
+        items, kept = ends[first].astype(np.int64), sums != 0
+        return EdgeScores(items[kept], sums[kept], self.num_items[item_type])
 
     def supports(self, user: int, item_type: str, items: Items, most: int) -> list[list[Support]]:
         """For each of ``items``, the ``most`` heaviest edges with a positive weight that lead to it."""
@@ -61,8 +99,7 @@ class EdgeWeights:
 
     def _edges(self, user: int, item_type: str) -> Sequence[tuple[str, int, npt.NDArray[Any], npt.NDArray[Any]]]:
         """Of each item that the user met: type, row, and where its edges lead, with their weights."""
-        name = f"{item_type}/{self.group(user, item_type)}"
-        indptr, indices, weights = (self.tensors[f"{name}/{part}"] for part in ("indptr", "indices", "weights"))
+        indptr, indices, weights = self.of(item_type, self.group(user, item_type))
         found, start = [], 0
         for source_type, size in self.num_items.items():
             for item in self.met[Pool(source_type, STRONG)].of(user):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.errors import InputError, did_you_mean
-from graphkit.serving.blend import blended_top
+from graphkit.serving.blend import Flags, blended_top
+from graphkit.serving.filters import Wanted
 from graphkit.user_features import STRONG, UNKNOWN, Pool, UserInputs
 
 if TYPE_CHECKING:
@@ -43,32 +45,49 @@ class Recommendations:
 
 
 def recommend(
-    bundle: Bundle, user_id: str, item_type: str, k: int = 10, exclude_seen: bool = True, why: bool = False
+    bundle: Bundle,
+    user_id: str,
+    item_type: str,
+    k: int = 10,
+    exclude_seen: bool = True,
+    why: bool = False,
+    languages: Iterable[str] | None = None,
+    available: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
 ) -> Recommendations:
     """The ``k`` items of ``item_type`` for a user, without those seen in train (strong signals).
 
     A user who is unknown, or of whom no history and no feature is known, gets what is popular. ``why`` adds reasons.
-    Raises InputError for a type the bundle does not recommend and for k < 1.
+    Where ``languages``, ``available`` or ``exclude`` are given, items in one of the languages, with an id in the one
+    and none in the other are listed: the best ``k`` of them, as if all were ranked and the rest struck out. The same
+    frozenset given again is not looked up again. Raises InputError for a type the bundle does not recommend, for
+    k < 1 and for a language of no item.
     """
     require_target(bundle, item_type)
     require_positive(k)
     user = bundle.catalogue.user(user_id)
-    hidden = _seen(bundle, user, item_type) if exclude_seen and user is not None else np.array([], dtype=np.int64)
+    listed = bundle.filter(item_type, Wanted.of(languages, available, exclude))
+    allowed = listed.allowed.copy()
+    if exclude_seen and user is not None:
+        allowed[bundle.seen[Pool(item_type, STRONG)].of(user)] = False
     inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
     edges = None if user is None else bundle.edges.scores(user, item_type)
-    reached = edges is not None and bool(edges.any())
+    reached = edges is not None and len(edges.items) > 0
     if user is None or inputs is None or edges is None or (blank_users(inputs)[0] and not reached):
         source, odd = POPULARITY, "unknown user" if user is None else "user without history or features"
-        items, scores = _popular(bundle, item_type, k, hidden)
+        items, scores = _popular(bundle, item_type, k, allowed)
     else:
         source, odd = BLEND if reached else TOWERS, ""
         weight = bundle.meta.towers_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]
         vector = bundle.user_vectors(inputs)[0]
-        items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, hidden)
+        items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, allowed)
     rows = ranked(bundle, item_type, items, scores)
     if why:
         _explain(bundle, user, item_type, items, rows)
-    return Recommendations(user_id, item_type, source, rows, _note(odd, bundle, item_type, k, len(rows), len(hidden)))
+    notes = [f"{odd}: what is popular"] if odd else []
+    if len(rows) < k:
+        notes.append(f"fewer than {k}: {_all_there_are(listed.allowed, allowed)}")
+    return Recommendations(user_id, item_type, source, rows, "; ".join([*notes, *filter(None, [listed.note])]))
 
 
 def _explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows: list[dict[str, Any]]) -> None:
@@ -84,9 +103,10 @@ def _explain(bundle: Bundle, user: int | None, item_type: str, items: Items, row
 
 def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list[dict[str, Any]]:
     """Rows for people, ranks from 1."""
+    about, rounded = bundle.catalogue.rows(item_type, items), np.round(scores.astype(np.float64), 6)
     return [
-        {"rank": rank, **bundle.catalogue.about(item_type, int(item)), "score": round(float(score), 6)}
-        for rank, (item, score) in enumerate(zip(items, scores, strict=True), start=1)
+        {"rank": rank, **item, "score": score}
+        for rank, (item, score) in enumerate(zip(about, rounded.tolist(), strict=True), start=1)
     ]
 
 
@@ -106,27 +126,23 @@ def require_positive(k: int) -> None:
         raise InputError("k counts the items to list", expected="k of at least 1", found=str(k))
 
 
-def _seen(bundle: Bundle, user: int, item_type: str) -> Items:
-    return bundle.seen[Pool(item_type, STRONG)].of(user).astype(np.int64)
-
-
 def blank_users(inputs: UserInputs) -> npt.NDArray[np.bool_]:
     """Of which users neither a pooled item nor a feature is known: bool [n]."""
     blank: npt.NDArray[np.bool_] = ~inputs.pooled.any(axis=1) & (inputs.categorical == UNKNOWN).all(axis=1)
     return blank
 
 
-def _popular(bundle: Bundle, item_type: str, k: int, hidden: Items) -> tuple[Items, Scores]:
+def _popular(bundle: Bundle, item_type: str, k: int, allowed: Flags) -> tuple[Items, Scores]:
     users = bundle.popularity[item_type]
     # Equally popular items come in a seeded random order: ids often tell the source's own popularity ranks.
     order = np.lexsort((-np.random.default_rng(0).permutation(len(users)), -users))
-    items = order[~np.isin(order, hidden)][:k]
+    items = order[allowed[order]][:k]
     return items, users[items].astype(np.float64)
 
 
-def _note(odd: str, bundle: Bundle, item_type: str, k: int, listed: int, hidden: int) -> str:
-    notes = [f"{odd}: what is popular"] if odd else []
-    if listed < k:
-        left_out = f", without the {hidden} seen ones" if hidden else ""
-        notes.append(f"fewer than {k}: these are all {bundle.meta.num_items[item_type]} items{left_out}")
-    return "; ".join(notes)
+def _all_there_are(by_filter: Flags, allowed: Flags) -> str:
+    """Which items a list is that is shorter than was asked for."""
+    all_items = int(by_filter.sum())
+    seen = all_items - int(allowed.sum())
+    of_filter = "" if by_filter.all() else " that the filter allows"
+    return f"these are all {all_items} items{of_filter}" + (f", without the {seen} seen ones" if seen else "")

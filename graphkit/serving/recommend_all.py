@@ -6,27 +6,27 @@ gives them; users in the bundle's order of ids, type by type. The whole catalogu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy import sparse
 
 from graphkit import schemas
 from graphkit.artefacts.disk import fsync
 from graphkit.errors import InputError
 from graphkit.evaluation.groups import COLD, WARM
-from graphkit.evaluation.peers.rows import sparse_rows
 from graphkit.evaluation.top_items import tie_order, top_items
 from graphkit.parallel import map_in_order
 from graphkit.parquet import GrowingTable
 from graphkit.progress import track
+from graphkit.serving.add_edges import add_edges
+from graphkit.serving.filters import Filter, Wanted
 from graphkit.serving.recommend import BLEND, POPULARITY, TOWERS, blank_users, require_positive, require_target
-from graphkit.user_features import STRONG, Pool
+from graphkit.user_features import STRONG, History, Pool
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle
@@ -38,13 +38,27 @@ Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
 
 
-def recommend_all(
-    bundle: Bundle, out: Path, item_types: Sequence[str] = (), k: int = 10, threads: int = 1
-) -> dict[str, int]:
-    """Write the ``k`` best items of each of ``item_types`` (none: every target) for every user; rows per type.
+class Written(NamedTuple):
+    """Rows of one type, and what is out of the ordinary about its filter."""
 
-    The file appears once it is complete. Raises InputError for a type that the bundle does not recommend, for k < 1
-    and where the folder of ``out`` is not there.
+    rows: int
+    note: str
+
+
+def recommend_all(
+    bundle: Bundle,
+    out: Path,
+    item_types: Sequence[str] = (),
+    k: int = 10,
+    threads: int = 1,
+    languages: Iterable[str] | None = None,
+    available: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
+) -> dict[str, Written]:
+    """Write the ``k`` best items of each of ``item_types`` (none: every target) for every user; what was written.
+
+    The filters are those of ``recommend``. The file appears once it is complete. Raises InputError for a type that
+    the bundle does not recommend, for k < 1, for a language of no item and where the folder of ``out`` is not there.
     """
     require_positive(k)
     for item_type in item_types:
@@ -53,15 +67,23 @@ def recommend_all(
         raise InputError(
             "the folder to write to is not there", where=str(out.parent), fix="make it, or write elsewhere"
         )
+    wanted = Wanted.of(languages, available, exclude)
+    filters = {item_type: bundle.filter(item_type, wanted) for item_type in item_types or bundle.meta.targets}
     partial = out.with_name(f".{out.name}.partial")
     try:
         with GrowingTable(partial) as table:
-            written = {t: _write(table, _Lists.of(bundle, t, k), threads) for t in item_types or bundle.meta.targets}
+            rows = {t: _write(table, _Lists.of(bundle, t, k, about), threads) for t, about in filters.items()}
         fsync(partial)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    return written
+    return {item_type: Written(rows[item_type], _note(about, k)) for item_type, about in filters.items()}
+
+
+def _note(about: Filter, k: int) -> str:
+    number = int(about.allowed.sum())
+    few = f"fewer than {k}: the filter allows {number} items" if number < min(k, len(about.allowed)) else ""
+    return "; ".join(filter(None, [few, about.note]))
 
 
 def _write(table: GrowingTable, lists: _Lists, threads: int) -> int:
@@ -82,24 +104,24 @@ class _Lists:
     users: Longs  # rows, by user id
     user_ids: pl.Series
     item_ids: pl.Series
-    met: Any  # sparse 0/1 CSR [num_users, all items]
-    weights: dict[str, Any]  # by group: sparse CSR [all items, num_items]
-    ties: Longs
+    columns: Longs  # the items that may be listed
+    met: History  # the users' strong items, of all types side by side
+    ties: Longs  # of the items that may be listed
 
     @classmethod
-    def of(cls, bundle: Bundle, item_type: str, k: int) -> _Lists:
+    def of(cls, bundle: Bundle, item_type: str, k: int, about: Filter) -> _Lists:
         ids, users = bundle.catalogue.users()
-        num_items = bundle.meta.num_items[item_type]
+        columns = np.flatnonzero(about.allowed)
         return cls(
             bundle=bundle,
             item_type=item_type,
-            length=min(k, num_items),
+            length=min(k, len(columns)),
             users=users,
             user_ids=ids,
             item_ids=bundle.catalogue.ids(item_type),
-            met=_met(bundle),
-            weights={group: _matrix(bundle, item_type, group) for group in (WARM, COLD)},
-            ties=tie_order(num_items, 0),
+            columns=columns,
+            met=bundle.edges.all_met,
+            ties=tie_order(len(about.allowed), 0)[columns],
         )
 
     def blocks(self) -> list[Longs]:
@@ -111,11 +133,12 @@ class _Lists:
         """The lists of one block of users."""
         users = self.users[places]
         scores, source = self._scores(users)
-        whose, seen = self.bundle.seen[Pool(self.item_type, STRONG)].pairs(users)
-        by_item = np.lexsort((seen, whose))
-        top = top_items(scores, (whose[by_item], seen[by_item]), self.ties, self.length)
+        filtered = len(self.columns) < scores.shape[1]
+        top = top_items(
+            scores[:, self.columns] if filtered else scores, self._seen(users), self.ties, self.length
+        )  # places in columns
         row, rank = np.nonzero(top >= 0)
-        item = top[row, rank]
+        item = self.columns[top[row, rank]]
         return pl.DataFrame(
             {
                 schemas.USER_ID: self.user_ids.gather(places[row]),
@@ -127,48 +150,32 @@ class _Lists:
             }
         )
 
+    def _seen(self, users: Longs) -> tuple[Longs, npt.NDArray[np.int32]]:
+        """``(row, place in columns)`` of the items that the users met and that might be listed, in that order."""
+        whose, seen = self.bundle.seen[Pool(self.item_type, STRONG)].pairs(users)
+        place = np.searchsorted(self.columns, seen)
+        listed = place < len(self.columns)
+        listed[listed] = self.columns[place[listed]] == seen[listed]
+        whose, place = whose[listed], place[listed]
+        order = np.lexsort((place, whose))
+        return whose[order], place[order].astype(np.int32)
+
     def _scores(self, users: Longs) -> tuple[Floats, list[str]]:
         """Scores float32 [n, num_items], and where each user's come from."""
         inputs = self.bundle.user_features.inputs(users)
         vectors = self.bundle.user_vectors(inputs)
-        edges, weight = self._along_edges(users)
-        reached = edges.any(axis=1)
-        lost = blank_users(inputs) & ~reached
+        warm = np.diff(self.bundle.seen[Pool(self.item_type, STRONG)].indptr)[users] > 0
+        weights = [self.bundle.meta.towers_weight[f"{self.item_type}/{group}"] for group in (COLD, WARM)]
+        weight = np.array(weights, np.float32)[warm.astype(np.int64)]
         spread = self.bundle.index(self.item_type).spreads(vectors)
-        scores = vectors @ self.bundle.item_vectors[self.item_type].T
-        scores *= np.divide(weight, spread, out=np.zeros_like(weight), where=spread > 0)[:, None]
-        along = edges.std(axis=1)
-        edges *= np.divide(1, along, out=np.zeros_like(along), where=along > 0)[:, None]
-        scores += edges
+        scale = np.divide(weight, spread, out=np.zeros_like(weight), where=spread > 0)
+        scores = (vectors * scale[:, None]) @ self.bundle.item_vectors[self.item_type].T
+        reached = np.zeros(len(users), dtype=bool)
+        for group, rows in ((COLD, np.flatnonzero(~warm)), (WARM, np.flatnonzero(warm))):
+            reached[rows] = add_edges(
+                scores, rows, self.met, users[rows], self.bundle.edges.of(self.item_type, group)
+            )
+        lost = blank_users(inputs) & ~reached
         scores[lost] = self.bundle.popularity[self.item_type]
         named = np.where(lost, POPULARITY, np.where(reached, BLEND, TOWERS))
         return scores, named.tolist()
-
-    def _along_edges(self, users: Longs) -> tuple[Floats, Floats]:
-        """The edges' scores float32 [n, num_items], and the towers' weight beside them float32 [n]."""
-        warm = np.diff(self.bundle.seen[Pool(self.item_type, STRONG)].indptr)[users] > 0
-        out = np.zeros((len(users), self.bundle.meta.num_items[self.item_type]), np.float32)
-        weight = np.zeros(len(users), np.float32)
-        for group, members in ((WARM, warm), (COLD, ~warm)):
-            rows = np.flatnonzero(members)
-            weight[rows] = self.bundle.meta.towers_weight[f"{self.item_type}/{group}"]
-            if len(rows):
-                out[rows] = sparse_rows(self.met[users[rows]], self.weights[group])
-        return out, weight
-
-
-def _met(bundle: Bundle) -> Any:
-    """Every user's strong items, of all types side by side."""
-    parts = []
-    for item_type in bundle.meta.types:
-        history, size = bundle.seen[Pool(item_type, STRONG)], bundle.meta.num_items[item_type]
-        ones = np.ones(len(history.items), np.float32)
-        parts.append(sparse.csr_array((ones, history.items, history.indptr), shape=(bundle.meta.num_users, size)))
-    return sparse.hstack(parts, format="csr")
-
-
-def _matrix(bundle: Bundle, item_type: str, group: str) -> Any:
-    name, tensors = f"{item_type}/{group}", bundle.edges.tensors
-    shape = (sum(bundle.meta.num_items[name] for name in bundle.meta.types), bundle.meta.num_items[item_type])
-    parts = (tensors[f"{name}/weights"], tensors[f"{name}/indices"], tensors[f"{name}/indptr"])
-    return sparse.csr_array(parts, shape=shape)

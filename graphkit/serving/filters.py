@@ -1,0 +1,78 @@
+"""Which items of a type may be listed: by language, by what is available, and less what is excluded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from graphkit.errors import InputError, did_you_mean
+
+if TYPE_CHECKING:
+    from graphkit.serving.catalogue import Catalogue
+
+Flags = npt.NDArray[np.bool_]
+
+
+class Wanted(NamedTuple):
+    """What was asked for: only these languages, only these item ids, none of those ids; None asks for nothing."""
+
+    languages: frozenset[str] | None = None
+    available: frozenset[str] | None = None
+    exclude: frozenset[str] | None = None
+
+    @classmethod
+    def of(
+        cls, languages: Iterable[str] | None, available: Iterable[str] | None, exclude: Iterable[str] | None
+    ) -> Wanted:
+        """From any iterables; one that is a frozenset already costs nothing."""
+        return cls(*(None if given is None else frozenset(given) for given in (languages, available, exclude)))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """The items of one type that may be listed, bool [num_items], and what there is to say about it."""
+
+    allowed: Flags
+    note: str = ""
+
+    @classmethod
+    def of(cls, catalogue: Catalogue, item_type: str, num_items: int, wanted: Wanted) -> Filter:
+        """Ids that are no items of the type are counted in the note. Raises InputError for a language of no item."""
+        allowed, notes = np.ones(num_items, dtype=bool), []
+        if wanted.languages is not None:
+            allowed &= _in_languages(catalogue, item_type, wanted.languages)
+        for name, ids in (("available", wanted.available), ("excluded", wanted.exclude)):
+            if ids is None:
+                continue
+            found = catalogue.among(item_type, ids)
+            allowed &= found if name == "available" else ~found
+            if (unknown := len(ids) - int(found.sum())) > 0:
+                notes.append(f"{unknown} of {len(ids)} {name} ids are of no {item_type}")
+        return cls(allowed, "; ".join(notes))
+
+
+def read_ids(path: Path) -> frozenset[str]:
+    """The item ids of a text file, one a line; empty lines count for nothing. Raises InputError if it is no text."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "the list of item ids cannot be read", where=str(path), expected="text, one id a line", found=str(error)
+        ) from None
+    return frozenset(line.strip() for line in lines) - {""}
+
+
+def _in_languages(catalogue: Catalogue, item_type: str, languages: frozenset[str]) -> Flags:
+    known = catalogue.languages(item_type)
+    for language in sorted(languages):
+        if language not in known:
+            raise InputError(
+                f"no {item_type} has the language {language!r}",
+                expected=did_you_mean(language, known) if known else "a catalogue with languages; this one has none",
+            )
+    return catalogue.in_languages(item_type, languages)
