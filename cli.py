@@ -422,6 +422,43 @@ def _evaluate() -> None:
     """
 
 
+@main.command("evaluate-users")
+@click.option(
+    "--vectors",
+    multiple=True,
+    type=click.Choice(list(ENCODERS)),
+    help="An encoder; several times for several. Default: all there are.",
+)
+@click.option("--tasks", multiple=True, help="A task; several times for several. Default: all that apply.")
+@stage_options
+def evaluate_users(
+    vectors: tuple[str, ...],
+    tasks: tuple[str, ...],
+    root: Path,
+    preset: str,
+    overrides: tuple[str, ...],
+    seed: int | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Measure frozen user vectors on tasks that they were not made for, in one table with intervals.
+
+    Rows are the vectors of every user encoder there is, the mean embeddings of a user's history, which the others
+    are held against, NMF and popularity by demographics. Where a task has something to learn, a small MLP on the
+    vectors learns it from other users than it is measured on, and from an earlier time.
+
+    \b
+    Tasks:    future-listening   which items a user meets in the next days: accuracy, AUC
+              cluster-creators, cluster-country, cluster-language, cluster-onboarding
+                                 whether the nearest users are alike: nDCG@50
+    Example:  graphkit evaluate-users -w demo --vectors autoencoder --tasks future-listening
+    """
+    named = (("downstream.vectors", vectors), ("downstream.tasks", tasks))
+    sets = [f"{key}={json.dumps(values)}" for key, values in named if values]
+    config = _config(root, preset, (*overrides, *sets), seed)
+    _make(_workspace(root), config, "downstream", "graphkit:evaluate_users", dry_run, as_json)
+
+
 @main.command()
 @click.argument("names", nargs=-1)
 @click.option("--seeds", type=int, default=1, show_default=True, help="Training seeds of each variant.")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphkit.datasets.ingest import import_dataset
     from graphkit.describe.dataset import describe_dataset
     from graphkit.describe.graph import describe_graph
+    from graphkit.downstream.stage import evaluate_users
     from graphkit.edge_weights.stage import weigh_edges
     from graphkit.evaluation.evaluate import evaluate
     from graphkit.evaluation.peers.tune import tune_peers
@@ -44,6 +45,7 @@ __all__ = [
     "describe_graph",
     "embed_new_items",
     "evaluate",
+    "evaluate_users",
     "export_graph",
     "import_dataset",
     "load_config",
@@ -67,6 +69,7 @@ _HOMES = {
     "describe_graph": "graphkit.describe.graph",
     "embed_new_items": "graphkit.new_items.stage",
     "evaluate": "graphkit.evaluation.evaluate",
+    "evaluate_users": "graphkit.downstream.stage",
     "export_graph": "graphkit.graph_formats.export",
     "import_dataset": "graphkit.datasets.ingest",
     "load_config": "graphkit.config",

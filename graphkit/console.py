@@ -92,6 +92,8 @@ def _tables(batch: Batch) -> dict[str, list[dict[str, Any]]]:
     if batch.manifest.stage == "evaluation":
         results = json.loads(batch.path("results.json").read_text(encoding="utf-8"))["results"]
         return {"results, with 95 % intervals over users": _by_cell(results)}
+    if batch.manifest.stage == "downstream":
+        return _by_task(json.loads(batch.path("results.json").read_text(encoding="utf-8")))
     return {}
 
 
@@ -177,6 +179,23 @@ def _by_cell(results: Rows) -> list[dict[str, Any]]:
         cell = cells.setdefault(key, {"target": key[0], "users": key[1], "model": key[2]})
         cell[row["metric"]] = _with_interval(row)
     return list(cells.values())
+
+
+def _by_task(body: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """A table a task and metric, a row a model: all users, the difference from the mean embeddings, then groups."""
+    tables: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in body["results"]:
+        title = f"{row['task']}: {row['metric']} ({body['tasks'][row['task']]['users']:,} users)"
+        shown = tables.setdefault(title, {}).setdefault(row["model"], {"model": row["model"]})
+        if row["group"] != "all":
+            shown[row["group"]] = f"{row['value']:.3f}"
+            continue
+        shown["all users"] = f"{row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+        shown["against the mean"] = None
+        if row["difference"] is not None:
+            ends = f"{row['difference_low']:+.3f} to {row['difference_high']:+.3f}"
+            shown["against the mean"] = f"{row['difference']:+.3f} ({ends})"
+    return {title: list(rows.values()) for title, rows in tables.items()}
 
 
 def show_run(done: Sequence[tuple[Batch, bool]], as_json: bool) -> None:

@@ -51,6 +51,9 @@ SIDE_STAGES: Final = {
     "blend": Stage("graphkit tune-blend", (), ("dataset",)),
     **ENCODERS,
     "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
+    "downstream": Stage(
+        "graphkit evaluate-users", ("downstream",), ("dataset", "graph", "hgnn", *ENCODERS), tuple(ENCODERS)
+    ),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
 }
 #: Every stage that a workspace may hold batches of.

@@ -74,6 +74,15 @@ FORBIDDEN = {
         "graphkit.report",
         "graphkit.synthetic",
     ),
+    "graphkit/downstream": (
+        "dgl",
+        "tensorflow",
+        "keras",
+        "graphkit.hgnn",
+        "graphkit.serving",
+        "graphkit.report",
+        "graphkit.synthetic",
+    ),
     "graphkit/evaluation": ("torch", "dgl", "tensorflow", "keras", "graphkit.hgnn"),
     "graphkit/indexes": (
         *LEARNING,
@@ -174,6 +183,7 @@ def test_the_import_check_sees_a_forbidden_import(tmp_path: Path) -> None:
         ["recommend", "--help"],
         ["embed-new-items", "--help"],
         ["train-encoder", "--help"],
+        ["evaluate-users", "--help"],
     ],
 )
 def test_help_loads_nothing_heavy(words: list[str]) -> None:

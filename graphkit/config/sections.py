@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator
 
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.config.base import Positive, PositiveFloat, Section, Share
+from graphkit.config.downstream import DownstreamSection
 from graphkit.config.encoder_scaling import EncoderScalingSection
 from graphkit.config.hgnn import HgnnSection
 from graphkit.config.sequence_encoders import ClueSection, ShopperbertSection, SimclrSection
@@ -335,4 +336,5 @@ class Config(Section):
     export: ExportSection = ExportSection()
     peers: PeersSection = PeersSection()
     evaluation: EvaluationSection = EvaluationSection()
+    downstream: DownstreamSection = DownstreamSection()
     report: ReportSection = ReportSection()

@@ -1,0 +1,1 @@
+"""What frozen user vectors are good for: several tasks, one simple model, one table."""

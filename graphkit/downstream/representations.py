@@ -1,0 +1,103 @@
+"""The user vectors that are compared: those of encoders, read from their batches, and two simple ones made here."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from threadpoolctl import threadpool_limits
+
+from graphkit.artefacts import Batch
+from graphkit.downstream.world import World
+from graphkit.stages import ENCODERS
+from graphkit.user_vectors import load_user_vectors
+from graphkit.vectors import USER_VECTORS_FILE
+
+#: The row that the others are held against.
+MEAN: Final = "mean embeddings"
+NMF: Final = "NMF"
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Representation:
+    """A vector for every user as of each moment, all of one space; zeros where nothing is known of a user."""
+
+    name: str
+    what: str
+    fit: Floats | None  # [num_users, dim]; None without timestamps
+    serve: Floats  # [num_users, dim]
+    seconds: float  # what making it took, of an encoder its whole training
+
+    def at(self, moment: str) -> Floats:
+        """The matrix of ``fit`` or ``serve``."""
+        if moment == "serve":
+            return self.serve
+        assert self.fit is not None  # narrows for mypy: tasks that train at ``fit`` need timestamps
+        return self.fit
+
+
+def representations(world: World, upstream: Mapping[str, Batch]) -> Iterator[Representation]:
+    """The two simple ones, then each chosen encoder of which there is a batch in ``upstream``, in their order."""
+    yield mean_embeddings(world)
+    yield nmf(world)
+    for name in ENCODERS:
+        if name in upstream and name in (world.settings.vectors or ENCODERS):
+            yield _encoder(world, name, upstream[name])
+
+
+def mean_embeddings(world: World) -> Representation:
+    """The mean of the graph network's vectors of all items that a user met before, by strong or weak signals."""
+    started = perf_counter()
+    fit, serve = (_means(world, place) for place in (0, 1))
+    what = "mean of the graph network's vectors of the items in the user's history, strong and weak signals"
+    return Representation(MEAN, what, fit if world.timed else None, serve, perf_counter() - started)
+
+
+def _means(world: World, place: int) -> Floats:
+    moment = world.moments[place]
+    met = world.catalogue.matrix(moment.known(world.dataset, world.signals), world.dataset.meta.num_users)
+    count = np.maximum(np.diff(met.indptr), 1).astype(np.float32)
+    means: Floats = (met @ world.catalogue.embeddings[moment.name]) / count[:, None]
+    return means
+
+
+def nmf(world: World) -> Representation:
+    """Factors of non-negative matrix factorisation (Lee and Seung 1999) of who met what by a strong signal.
+
+    Users' and items' factors are learned from what was known at ``fit``; with the items' as they are, users' are
+    computed anew for ``serve``. Without timestamps both are of all of train.
+    """
+    from sklearn.decomposition import NMF as Factors  # noqa: N811 - the name is taken
+    from sklearn.exceptions import ConvergenceWarning
+
+    started = perf_counter()
+    early, late = (_likes(world, place) for place in (0, 1))
+    rank = min(world.settings.components, *early.shape)
+    model = Factors(rank, init="nndsvda", alpha_W=1e-3, l1_ratio=0, max_iter=60, random_state=world.seed)
+    with threadpool_limits(1, "blas"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # sixty iterations are the setting
+        fit = model.fit_transform(early).astype(np.float32)
+        serve = model.transform(late).astype(np.float32) if world.timed else fit
+    what = f"{rank} factors of who met what by a strong signal, least squares"
+    return Representation(NMF, what, fit if world.timed else None, serve, perf_counter() - started)
+
+
+def _likes(world: World, place: int) -> Any:
+    return world.catalogue.matrix(
+        world.moments[place].known(world.dataset, world.strong), world.dataset.meta.num_users
+    )
+
+
+def _encoder(world: World, name: str, batch: Batch) -> Representation:
+    vectors = load_user_vectors(batch.path(USER_VECTORS_FILE), name, world.dataset.meta.num_users, world.timed)
+    what = f"the user encoder `{name}`, batch {batch.id}"
+    return Representation(
+        name, what, vectors.fit[0] if world.timed else None, vectors.serve, batch.manifest.wall_seconds
+    )

@@ -1,0 +1,124 @@
+"""``graphkit evaluate-users``: every user vector that there is, on tasks that it was not made for.
+
+Files: ``results.parquet`` (task, group, metric, model, value, low, high, difference, difference_low, difference_high,
+relative, num_users) and ``results.json`` (the same, with what each task and row is, counts, what was left out and
+why, and what each row cost).
+"""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter
+from typing import Any, Final
+
+import polars as pl
+
+from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
+from graphkit.config import Config
+from graphkit.downstream.pair_model import num_parameters
+from graphkit.downstream.popularity import DemographicPopularity
+from graphkit.downstream.representations import representations
+from graphkit.downstream.rivals import Rival, VectorRival
+from graphkit.downstream.table import Row, task_rows
+from graphkit.downstream.task import NotApplicable, Task
+from graphkit.downstream.tasks import ALL_TASKS
+from graphkit.downstream.world import World
+from graphkit.errors import ArtefactError
+from graphkit.progress import say, track
+from graphkit.stages import ENCODERS
+
+RESULTS_FILE: Final = "results.parquet"
+RESULTS_JSON: Final = "results.json"
+_SCHEMA: Final = (
+    dict.fromkeys(("task", "group", "metric", "model"), pl.String)
+    | dict.fromkeys(
+        ("value", "low", "high", "difference", "difference_low", "difference_high", "relative"), pl.Float64
+    )
+    | {"num_users": pl.Int64}
+)
+
+
+def evaluate_users(workspace: Workspace, config: Config) -> Batch:
+    """Measure frozen user vectors on downstream tasks, beside simple rows (stage ``downstream``).
+
+    Raises ArtefactError where the dataset, the HGNN or a vector that ``downstream.vectors`` names is missing, or
+    batches do not belong together.
+    """
+    upstream = workspace.upstream("downstream")
+    for name in config.downstream.vectors or ():
+        if name not in upstream:
+            raise ArtefactError(
+                f"the workspace has no {name} yet",
+                where=str(workspace.root),
+                fix=f"run `{ENCODERS[name].command}` first, or leave it out of downstream.vectors",
+            )
+    spec = StageSpec.of("downstream", config, upstream.values())
+    if (done := workspace.finished(spec)) is not None:
+        return done
+    with workspace.begin(spec) as work:
+        world = World.of(upstream, config)
+        rivals: list[Rival] = [DemographicPopularity(world)]
+        rivals += [VectorRival(world, vectors) for vectors in representations(world, upstream)]
+        found = _Laboratory(world, rivals)
+        for task in ALL_TASKS:
+            if config.downstream.tasks is None or task.name in config.downstream.tasks:
+                found.run(task, config.downstream.bootstrap)
+        _write(work, found)
+        work.data_window = dict(world.dataset.batch.manifest.data_window)
+        return work.commit()
+
+
+class _Laboratory:
+    """Runs tasks and collects what they say."""
+
+    def __init__(self, world: World, rivals: list[Rival]) -> None:
+        self.world, self.rivals = world, rivals
+        self.rows: list[Row] = []
+        self.tasks: dict[str, dict[str, Any]] = {}
+        self.left_out: dict[str, str] = {}
+        self.seconds = {rival.name: 0.0 for rival in rivals}
+
+    def run(self, task: Task, resamples: int) -> None:
+        prepared = task.prepare(self.world)
+        if isinstance(prepared, NotApplicable):
+            self.left_out[task.name] = prepared.reason
+            say(f"{task.name} does not apply: {prepared.reason}")
+            return
+        self.tasks[task.name] = {"what": task.what, "users": len(prepared.users), **prepared.counts}
+        figures = {}
+        for rival in track(self.rivals, task.name, len(self.rivals)):
+            started = perf_counter()
+            if (measured := prepared.measure(rival)) is not None:
+                figures[rival.name] = measured
+                self.seconds[rival.name] += perf_counter() - started
+        groups = self.world.panel.groups(prepared.users)
+        self.rows += task_rows(task.name, figures, groups, resamples, self.world.seed)
+
+    def costs(self) -> list[dict[str, Any]]:
+        """What each row of the table took: the making of its vectors (of an encoder its training), and the tasks."""
+        return [self._cost(rival) | {"tasks s": round(self.seconds[rival.name], 1)} for rival in self.rivals]
+
+    def _cost(self, rival: Rival) -> dict[str, Any]:
+        vectors = rival.vectors if isinstance(rival, VectorRival) else None
+        width = vectors.serve.shape[1] if vectors is not None else None
+        return {
+            "model": rival.name,
+            "width": width,
+            "MiB of vectors": round(vectors.serve.nbytes / 2**20, 2) if vectors is not None else None,
+            "user MLP parameters": num_parameters(width, self.world.settings.hidden) if width else None,
+            "vectors made in s": round(vectors.seconds, 1) if vectors is not None else None,
+        }
+
+
+def _write(work: StageWork, found: _Laboratory) -> None:
+    table = pl.DataFrame(found.rows, schema=_SCHEMA)
+    table.write_parquet(work.path(RESULTS_FILE))
+    about = {
+        "tasks": found.tasks,
+        "models": {rival.name: rival.what for rival in found.rivals},
+        "left_out": found.left_out,
+        "results": table.to_dicts(),
+    }
+    work.path(RESULTS_JSON).write_text(json.dumps(about, indent=1), encoding="utf-8")
+    work.row_counts = {"results": len(found.rows)}
+    work.metrics = {"left out": found.left_out, "costs": found.costs()}

@@ -1,0 +1,12 @@
+"""The tasks, in the order of the table (``config.downstream.TASKS`` has their names)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from graphkit.downstream.cluster_labels import LABELS
+from graphkit.downstream.clusters import Cluster
+from graphkit.downstream.future_listening import FutureListening
+from graphkit.downstream.task import Task
+
+ALL_TASKS: Final[tuple[Task, ...]] = (FutureListening(), *(Cluster(label) for label in LABELS))
