@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ def _native_messages_muted() -> Iterator[None]:
 with _native_messages_muted():
     import keras
     from keras import ops
+# It warns that a second shape of batches is compiled.
+logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 __all__ = ["choose_precision", "keras", "ops", "prepare", "to_numpy"]
 
