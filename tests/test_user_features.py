@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -108,10 +109,13 @@ def test_pairs_and_pools_agree_with_a_loop(rows: list[list[int]], data: st.DataO
         (k, i) for k, u in enumerate(users) for i in rows[u]
     ]
     vectors = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
-    pooled = mean_pool(row, item, vectors, len(users))
-    for k, user in enumerate(users):
-        mean = vectors[rows[user]].mean(axis=0) if rows[user] else np.zeros(3)
-        np.testing.assert_allclose(pooled[k], [*mean, np.log1p(len(rows[user]))], rtol=1e-4, atol=1e-6)
+    for few in (0, 100):  # by a sparse product, and by numpy alone
+        with patch("graphkit.user_features._FEW_USERS", few):
+            pooled = mean_pool(row, item, vectors, len(users))
+        assert pooled.dtype == np.float32
+        for k, user in enumerate(users):
+            mean = vectors[rows[user]].mean(axis=0) if rows[user] else np.zeros(3)
+            np.testing.assert_allclose(pooled[k], [*mean, np.log1p(len(rows[user]))], rtol=1e-4, atol=1e-6)
 
 
 def test_encode_gives_unseen_and_missing_values_the_unknown_slot() -> None:
