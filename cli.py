@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -15,7 +16,7 @@ import click
 from graphkit.stages import ENCODERS, TOGETHER
 
 if TYPE_CHECKING:
-    from graphkit.artefacts import Workspace
+    from graphkit.artefacts import Batch, Workspace
     from graphkit.config import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -165,10 +166,18 @@ class Short(NamedTuple):
         return f"{self.key}={value}"
 
 
-def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Callable[[Callable[[], None]], None]:
+def _stage_command(
+    name: str,
+    stage: str,
+    function: str,
+    *shorts: Short,
+    options: Sequence[Callable[[Any], Any]] = (),
+    then: Callable[..., dict[str, Any]] | None = None,
+) -> Callable[[Callable[[], None]], None]:
     """Register the command that makes ``stage`` by calling ``function`` ("module:name"), help from a docstring.
 
-    An up-to-date stage is recognised before its module, and all that it imports, is loaded.
+    An up-to-date stage is recognised before its module, and all that it imports, is loaded. ``then`` is called with
+    the batch and the values of ``options`` and ``shorts``, and returns what else there is to print.
     """
 
     def make(
@@ -183,10 +192,11 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
         sets = [short.words(given[short.name]) for short in shorts if given[short.name] is not None]
         # The sample world has no card, so what the current dataset's card recommends is not for it.
         config = _config(root, preset, (*overrides, *sets), seed, recommended={} if stage == "dataset" else None)
-        _make(_workspace(root), config, stage, function, dry_run, as_json)
+        after = partial(then, **given) if then is not None else None
+        _make(_workspace(root), config, stage, function, dry_run, as_json, then=after)
 
     def register(documented: Callable[[], None]) -> None:
-        options = [
+        short_options = [
             click.option(
                 f"--{s.name}",
                 type=click.Choice(s.choices) if s.choices else None,
@@ -194,15 +204,26 @@ def _stage_command(name: str, stage: str, function: str, *shorts: Short) -> Call
             )
             for s in shorts
         ]
-        main.command(name, help=documented.__doc__)(_options(*options, stage_options)(make))
+        decorate: Callable[[Any], Any] = _options(*options, *short_options, stage_options)
+        main.command(name, help=documented.__doc__)(decorate(make))
 
     return register
 
 
 def _make(
-    workspace: Workspace, config: Config, stage: str, function: str, dry_run: bool, as_json: bool, *words: str
+    workspace: Workspace,
+    config: Config,
+    stage: str,
+    function: str,
+    dry_run: bool,
+    as_json: bool,
+    *words: str,
+    then: Callable[[Batch], dict[str, Any]] | None = None,
 ) -> None:
-    """Make ``stage`` by ``function``, called with ``words`` too, and show its batch; or show the plan of it."""
+    """Make ``stage`` by ``function``, called with ``words`` too, and show its batch; or show the plan of it.
+
+    ``then`` is called with the batch and returns what else there is to show.
+    """
     from graphkit import console, pipeline
 
     if dry_run:
@@ -214,8 +235,9 @@ def _make(
     done = pipeline.finished(workspace, stage, config) if alone else None
     module, _, attribute = function.partition(":")
     batch = done if done is not None else getattr(import_module(module), attribute)(workspace, config, *words)
+    more = then(batch) if then is not None else {}
     if alone or rank == "0":
-        console.show_batch(batch, as_json, fresh=done is None)
+        console.show_batch(batch, as_json, fresh=done is None, more=more)
 
 
 @_stage_command("sample", "dataset", "graphkit:sample_world", Short("size", "sample.size", SIZES))
@@ -380,12 +402,24 @@ def _tune_blend() -> None:
     """
 
 
-@_stage_command("export", "bundle", "towers:export_bundle")
+def _write_tar(batch: Batch, tar: Path | None) -> dict[str, Any]:
+    from graphkit.artefacts.archive import write_tar
+
+    return {} if tar is None else {"tar": str(write_tar(batch, tar))}
+
+
+@_stage_command(
+    "export",
+    "bundle",
+    "towers:export_bundle",
+    options=[click.option("--tar", type=click.Path(path_type=Path), help="Write the bundle as one tar file, too.")],
+    then=_write_tar,
+)
 def _export() -> None:
-    """Export the serving bundle: indexes, user tower (ONNX, SavedModel), vectors, histories.
+    """Export the serving bundle: indexes, user tower (ONNX, SavedModel), vectors, histories, neighbours for reasons.
 
     \b
-    Example:  graphkit export -w demo
+    Example:  graphkit export -w demo --tar bundle.tar
     """
 
 
@@ -569,6 +603,39 @@ def run(
         workspace, lambda: _config(root, preset, overrides, seed, recommended), words, make_sample
     )
     console.show_run(done, as_json)
+
+
+@main.group()
+def bundle() -> None:
+    """Work with a serving bundle, the folder that `graphkit export` makes.
+
+    \b
+    Example:  graphkit bundle verify -w demo
+    """
+
+
+@bundle.command()
+@click.argument("folder", type=click.Path(path_type=Path), required=False)
+@_options(in_workspace, as_json, manners)
+def verify(folder: Path | None, root: Path, as_json: bool) -> None:
+    """Replay a bundle: does it give the vectors and rankings that the training process gave?
+
+    FOLDER is a bundle, wherever it was copied to; default: the workspace's current one. A thousand stored users go
+    through the bundle's own code path, under every pattern of missing features, to the tower as ONNX and, where
+    TensorFlow is installed, as SavedModel. Exits with 1 if anything differs.
+
+    \b
+    Example:  graphkit bundle verify path/to/copy
+    """
+    from graphkit import console
+    from towers import verify_bundle
+
+    if folder is None:
+        folder = _workspace(root).peek("bundle").folder
+    proofs = verify_bundle(folder)
+    console.show_proofs(proofs, folder, as_json)
+    if any(proof.failed for proof in proofs):
+        sys.exit(1)
 
 
 @main.command()

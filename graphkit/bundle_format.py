@@ -11,8 +11,11 @@
 ``seen.safetensors``           all strong train items per type: edges lead from them, and none is recommended again
 ``edges.safetensors``          learned weights of co-listening edges: ``<target>/<warm or cold>/indptr``, ``/indices``
                                and ``/weights``, a CSR from the items of all types, side by side, to the target's
+``adjacency.safetensors``      each item's heaviest co-listening neighbours as of the cut-off, for reasons:
+                               ``<type>/<neighbours' type>/indptr``, ``/indices`` and ``/weights``, heaviest first
 ``popularity.safetensors``     ``<type>`` int32 [num_items], users who met the item lately: the fallback
 ``features.json``              FeatureSpec, the user tower's input signature
+``replay.safetensors``         what the training process gave a sample of users: see ``towers.replay``
 ``user_tower.onnx``, ``user_tower/``  the user tower for onnxruntime, and as a SavedModel
 """
 
@@ -38,8 +41,10 @@ CATEGORICAL: Final = "categorical"
 HISTORIES_FILE: Final = "histories.safetensors"
 SEEN_FILE: Final = "seen.safetensors"
 EDGES_FILE: Final = "edges.safetensors"
+ADJACENCY_FILE: Final = "adjacency.safetensors"
 POPULARITY_FILE: Final = "popularity.safetensors"
 FEATURES_FILE: Final = "features.json"
+REPLAY_FILE: Final = "replay.safetensors"
 ONNX_FILE: Final = "user_tower.onnx"
 SAVED_MODEL_DIR: Final = "user_tower"
 

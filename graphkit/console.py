@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
@@ -45,12 +46,18 @@ def show_rows(rows: Rows, as_json: bool, title: str = "") -> None:
     _console().print(table)
 
 
-def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
-    """Print what a stage made (or found up to date)."""
+def show_batch(batch: Batch, as_json: bool, fresh: bool = True, more: Mapping[str, Any] | None = None) -> None:
+    """Print what a stage made (or found up to date), and ``more`` facts by name."""
     manifest = batch.manifest
     tables = _tables(batch)
     if as_json:
-        body = {"fresh": fresh, "folder": str(batch.folder), "content_hash": batch.content_hash, **tables}
+        body = {
+            "fresh": fresh,
+            "folder": str(batch.folder),
+            "content_hash": batch.content_hash,
+            **tables,
+            **(more or {}),
+        }
         print(json.dumps(body | manifest.model_dump(exclude={"files", "packages"}), default=str))
         return
     console = _console()
@@ -66,6 +73,8 @@ def show_batch(batch: Batch, as_json: bool, fresh: bool = True) -> None:
             _show_fact(name, value)
     for title, rows in tables.items():
         show_rows(rows, as_json=False, title=title)
+    for name, value in (more or {}).items():
+        _show_fact(name, value)
 
 
 def show_facts(facts: Mapping[str, Any], as_json: bool, title: str) -> None:
@@ -238,9 +247,12 @@ def show_plan(rows: Rows, as_json: bool, estimate: BuildEstimate | None = None) 
         _console().print(f"[yellow]more than --memory, {estimate.memory_limit_bytes / 2**20:,.0f} MiB[/]")
 
 
-def _reasons(edges: Sequence[Mapping[str, Any]]) -> str:
-    """The user's items that speak for a recommendation, with the weights of their edges."""
-    return "; ".join(f"{edge['title'] or edge['item_id']} ({edge['weight']:.2g})" for edge in edges)
+def _ways(row: Mapping[str, Any]) -> list[str]:
+    """How a recommendation came about: the ways from the user's items to it, with the weights of their edges."""
+    ways = [([way, way["through"], row] if way["through"] else [way, row], way["weight"]) for way in row["why"]]
+    return [
+        " → ".join(str(end["title"] or end["item_id"]) for end in ends) + f" ({weight:.2g})" for ends, weight in ways
+    ]
 
 
 def show_ranking(ranking: Any, as_json: bool) -> None:
@@ -248,8 +260,11 @@ def show_ranking(ranking: Any, as_json: bool) -> None:
     if as_json:
         print(json.dumps(asdict(ranking), default=str))
         return
-    rows = [{**row, "why": _reasons(row["why"])} if "why" in row else row for row in ranking.rows]
+    rows = [{key: value for key, value in row.items() if key != "why"} for row in ranking.rows]
     show_rows(rows, as_json=False, title=f"source: {ranking.source}")
+    for row in ranking.rows:
+        for way in _ways(row) if "why" in row else []:
+            _console().print(f"{row['rank']:>4}  {escape(way)}", soft_wrap=True)
     if ranking.note:
         _console().print(escape(ranking.note))
 
@@ -330,6 +345,28 @@ def show_audit(findings: Sequence[AuditFinding], as_json: bool) -> None:
             _console().print(f"[red]LEAK[/] {finding.stage}: {escape(finding.check)}. The first that offends:")
             for name, value in finding.first_offender.items():
                 _console().print(f"  {name + ':':<13}{escape(_text(value))}", soft_wrap=True)
+
+
+def show_proofs(proofs: Sequence[Any], folder: Path, as_json: bool) -> None:
+    """Print how a bundle stood its replay: a row a proof, then the first that failed, in full."""
+    failed = next((proof for proof in proofs if proof.failed), None)
+    if as_json:
+        body = {"folder": str(folder), "verified": failed is None, "proofs": [asdict(proof) for proof in proofs]}
+        print(json.dumps(body))
+        return
+    rows = [
+        {
+            "what": proof.what,
+            "checked": proof.checked,
+            "worst": "-" if proof.worst is None else f"{proof.worst:.4g}",
+            "what must hold": proof.allowed,
+            "verdict": proof.verdict,
+        }
+        for proof in proofs
+    ]
+    show_rows(rows, as_json=False, title=f"bundle {folder}")
+    if failed is not None:
+        _console().print(f"[red]{failed.verdict}[/] {escape(failed.what)}: {escape(failed.first)}", soft_wrap=True)
 
 
 def as_toml(config: Config) -> str:

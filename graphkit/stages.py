@@ -26,7 +26,7 @@ STAGES: Final = {
     "towers": Stage("graphkit train-towers", ("towers",), ("dataset", "graph", "hgnn")),
     "edges": Stage("graphkit weigh-edges", ("edges",), ("dataset",)),
     "bundle": Stage(
-        "graphkit export", ("export", "blend"), ("dataset", "hgnn", "towers", "edges", "blend"), ("blend",)
+        "graphkit export", ("export", "blend"), ("dataset", "graph", "hgnn", "towers", "edges", "blend"), ("blend",)
     ),
     "peers": Stage("graphkit tune-peers", ("peers",), ("dataset",)),
     "evaluation": Stage(

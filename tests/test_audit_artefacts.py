@@ -7,7 +7,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from planted import change_example, edit_json, edit_tensors, folder, leaks, named_rows, only_leak
+from planted import change_example, edit_json, edit_table, edit_tensors, folder, leaks, named_rows, only_leak
 
 from graphkit.artefacts import Workspace
 from graphkit.datasets.store import Dataset, DatasetMeta
@@ -161,7 +161,8 @@ def test_a_weight_between_items_that_only_test_rows_join(
         place = indptr[planted["src"] + 1] - 1
         tensors[f"{name}/indices"][place], tensors[f"{name}/weights"][place] = planted["dst"], -0.25
 
-    edit_tensors(own_chain, "edges", "edges.safetensors", put)
+    for stage in ("edges", "bundle"):
+        edit_tensors(own_chain, stage, "edges.safetensors", put)
     leak = only_leak(own_chain)
     assert leak.check == "weights join items shared in train rows before the cut-off"
     first = leak.first_offender
@@ -172,7 +173,8 @@ def test_a_weight_between_items_that_only_test_rows_join(
     assert datetime.fromisoformat(first["timestamp"]) >= meta.cutoff
     assert first["stored_in"].endswith("edges.safetensors")
     # Without its weight it tells nothing.
-    edit_tensors(own_chain, "edges", "edges.safetensors", lambda tensors: tensors[f"{name}/weights"].fill(0))
+    for stage in ("edges", "bundle"):
+        edit_tensors(own_chain, stage, "edges.safetensors", lambda tensors: tensors[f"{name}/weights"].fill(0))
     assert leaks(own_chain) == []
 
 
@@ -189,6 +191,53 @@ def test_a_popular_item_that_test_rows_made_popular(own_chain: Path, rows: pl.Da
     assert leak.check == "popular items count train users before the cut-off"
     assert first["item_id"] == test["item_id"][0]
     assert datetime.fromisoformat(first["timestamp"]) >= meta.cutoff
+
+
+@pytest.mark.parametrize("name", ["edges", "replay", "item_vectors"])
+def test_a_copy_that_differs(own_chain: Path, name: str) -> None:
+    file = f"{name}.safetensors"
+    edit_tensors(own_chain, "bundle", file, lambda tensors: next(iter(tensors.values())).__iadd__(1))
+    leak = only_leak(own_chain)
+    assert leak.check == "its copies are the files of the stages"
+    assert leak.first_offender["file"].endswith(file)
+
+
+@pytest.mark.parametrize(("table", "column"), [("users", "user_id"), ("items", "item_id")])
+def test_two_ids_in_each_other_s_place(own_chain: Path, table: str, column: str) -> None:
+    def swap(frame: pl.DataFrame) -> pl.DataFrame:
+        ids = frame[column].to_list()
+        ids[3], ids[4] = ids[4], ids[3]
+        return frame.with_columns(pl.Series(column, ids))
+
+    stored = pl.read_parquet(folder(own_chain, "bundle") / f"{table}.parquet")[column].to_list()
+    edit_table(own_chain, "bundle", f"{table}.parquet", swap)
+    leak = only_leak(own_chain)
+    assert leak.check == "its ids are the dataset's"
+    assert leak.first_offender[column] in stored[3:5]
+
+
+@pytest.mark.parametrize("part", ["indices", "weights"])
+def test_a_neighbour_that_the_graph_does_not_have(own_chain: Path, rows: pl.DataFrame, part: str) -> None:
+    name, planted = "podcast/audiobook", {}
+
+    def put(tensors: dict) -> None:
+        indptr, indices = tensors[f"{name}/indptr"], tensors[f"{name}/indices"]
+        planted["podcast"] = next(item for item in range(len(indptr) - 1) if indptr[item + 1] > indptr[item])
+        place = indptr[planted["podcast"]]
+        if part == "indices":
+            near = set(indices[place : indptr[planted["podcast"] + 1]])
+            indices[place] = next(item for item in range(60) if item not in near)
+        else:
+            tensors[f"{name}/weights"][place] *= 1.5
+        planted["audiobook"] = int(indices[place])
+
+    edit_tensors(own_chain, "bundle", "adjacency.safetensors", put)
+    leak = only_leak(own_chain)
+    assert leak.check == "neighbours are edges of the serve graph"
+    first, ids = leak.first_offender, {(r["item_type"], r["item"]): r["item_id"] for r in rows.iter_rows(named=True)}
+    assert first["item"] == ids["podcast", planted["podcast"]]
+    assert first["neighbour"] == ids["audiobook", planted["audiobook"]]
+    assert first["stored_in"].endswith("adjacency.safetensors")
 
 
 def test_a_bundle_as_of_a_later_moment(own_chain: Path, meta: DatasetMeta) -> None:

@@ -186,7 +186,7 @@ def test_an_edge_between_items_that_nobody_shares(own_chain: Path, rows: pl.Data
         tensors["indices"][start] = src
 
     edit_tensors(own_chain, "graph", IN_EDGES, point_elsewhere)
-    leak = only_leak(own_chain)
+    leak, *_ = leaks(own_chain)  # the bundle's neighbours may no longer be those of the graph
     assert leak.check == "serve: co-listening edges rest on rows before its end"
     ids = {row["item"]: row["item_id"] for row in rows.filter(pl.col("item_type") == "podcast").iter_rows(named=True)}
     assert (leak.first_offender["src"], leak.first_offender["dst"]) == (ids[src], ids[dst])

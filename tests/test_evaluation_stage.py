@@ -184,6 +184,7 @@ def test_edges_alone_are_a_row_and_without_them_ours_is_the_towers(tmp_path: Pat
     write_towers(bare)
     body = json.loads(evaluate(bare, CONFIG).path("results.json").read_text(encoding="utf-8"))
     assert (list(body["models"])[-1], body["ours"]) == ("2T-HGNN", "2T-HGNN")
+    assert body["left_out"]["2T-HGNN + edges"] == "there is no edges yet: run `graphkit weigh-edges`"
 
 
 def test_without_tuned_peers_there_is_no_table(tmp_path: Path) -> None:
@@ -209,6 +210,7 @@ def test_models_types_groups_and_metrics_are_chosen(tmp_path: Path) -> None:
     [
         ("models=[HGNM]", "no model 'HGNM'"),
         ("models=[2T]", "graphkit ablate 2t"),
+        ("models=[2T-HGNN + edges]", "there is no towers yet: run `graphkit train-towers`; there is no edges yet"),
         ("types=[film]", "no target type 'film'"),
         ("extra_metrics=[MAP@10]", "no metric 'MAP@10'"),
     ],

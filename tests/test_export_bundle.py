@@ -12,7 +12,6 @@ from tiny_towers import (
     CUTOFF,
     DIM,
     LOCAL,
-    NOBODY,
     NUM_USERS,
     TYPES,
     exported_workspace,
@@ -59,6 +58,7 @@ def bundle(tiny_workspace: Workspace) -> Batch:
 def test_export_writes_the_described_files(bundle: Batch) -> None:
     assert set(bundle.manifest.files) == {
         "README.md",
+        "adjacency.safetensors",
         "bundle.json",
         "edges.safetensors",
         "embeddings.safetensors",
@@ -69,6 +69,7 @@ def test_export_writes_the_described_files(bundle: Batch) -> None:
         "item_vectors.safetensors",
         "items.parquet",
         "popularity.safetensors",
+        "replay.safetensors",
         "seen.safetensors",
         "user_categorical.safetensors",
         "user_tower.onnx",
@@ -206,24 +207,18 @@ def test_nothing_is_committed_when_the_exported_tower_differs(
 
     monkeypatch.setattr("towers.two_tower.load_user_tower", load_changed_tower)
     workspace = make_workspace(tmp_path)
-    with pytest.raises(GraphkitError, match="does not give the vectors that training gave"):
+    with pytest.raises(GraphkitError, match=r"(?s)does not give what training gave: user tower, ONNX.*as is"):
         export_bundle(workspace, CONFIG)
     assert not workspace.has("bundle")
 
 
-@pytest.mark.parametrize("user", [NOBODY, LOCAL, 30])
-def test_verification_looks_at_users_without_history_and_at_nan(
-    tiny_workspace: Workspace, bundle: Batch, user: int
-) -> None:
-    from towers.verify import verify_user_tower
+def test_towers_without_golden_users_are_refused(tmp_path: Path) -> None:
+    from towers.export import read_sources
 
-    expected = user_vectors(tiny_workspace).copy()
-    sample = np.array([20, 30])
-    assert verify_user_tower(bundle.path("user_tower.onnx"), features_of(bundle), expected, sample) < 1e-5
-    for wrong in (2.0, np.nan):
-        expected[user, 3] = wrong
-        with pytest.raises(GraphkitError, match="does not give the vectors"):
-            verify_user_tower(bundle.path("user_tower.onnx"), features_of(bundle), expected, sample)
+    upstream = make_workspace(tmp_path).upstream("bundle")
+    upstream["towers"].path("replay.safetensors").unlink()
+    with pytest.raises(ArtefactError, match=r"(?s)golden users.*replay.*graphkit train-towers"):
+        read_sources(upstream)
 
 
 def test_a_dataset_without_timestamps_exports_all_of_train(tmp_path: Path) -> None:

@@ -13,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from safetensors.numpy import load_file, save_file
 from served import table_model
 from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace, make_workspace
 
 from graphkit import Bundle
-from graphkit.artefacts import Workspace
+from graphkit.artefacts import Workspace, sha256_file
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.stage import read_edges
 from graphkit.errors import ArtefactError, InputError
+from graphkit.graph.store import Relation, read_graph
 from graphkit.vectors import load_vectors
 
 
@@ -104,18 +106,93 @@ def test_reasons_are_the_users_own_items_by_the_weight_of_their_edges(
             ]
             heaviest = sorted((edge for edge in met if edge[0] > 0), reverse=True)[:3]
             several += len(heaviest) > 1
-            assert [(reason["item_type"], reason["item_id"], reason["title"]) for reason in row["why"]] == [
+            learned = [reason for reason in row["why"] if reason["source"] == "learned edge"]
+            assert [(reason["item_type"], reason["item_id"], reason["title"]) for reason in learned] == [
                 (name, item[name][own], title[name][own]) for _, name, own in heaviest
             ]
             np.testing.assert_allclose(
-                [reason["weight"] for reason in row["why"]], [edge[0] for edge in heaviest], atol=1e-6
+                [reason["weight"] for reason in learned], [edge[0] for edge in heaviest], atol=1e-6
             )
+            assert all(reason["through"] is None for reason in learned)
+            assert len(learned) == len(row["why"]) or not learned
     assert several > 10
+
+
+def test_what_no_learned_edge_supports_is_explained_by_the_graph(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    """Without any learned edge to audiobooks each reason is a path of the graph; tracks are two edges off."""
+    bundle = Bundle.open(without_edges(tiny_workspace, tmp_path))
+    graph = read_graph(tiny_workspace.current("graph"), "serve").relations
+    item = {name: item_ids(tiny_workspace, name) for name in TYPES}
+
+    def weight(one: tuple[str, int], other: tuple[str, int]) -> float:
+        csc = graph[Relation(other[0], "co-listening", one[0])]
+        edges = slice(*csc.indptr[one[1] : one[1] + 2])
+        return dict(zip(csc.indices[edges].tolist(), csc.weight[edges].tolist(), strict=True)).get(other[1], 0)
+
+    kinds = set()
+    for user in (2, 17, NUM_USERS - 1):
+        found = bundle.recommend(f"u{user}", "audiobook", k=100, why=True)
+        assert found.source == "towers"
+        unreached = sum(not row["why"] for row in found.rows)
+        assert unreached < 6
+        assert (f"no co-listening path to {unreached} of them" in found.note) == (unreached > 0)
+        for row in found.rows:
+            if not row["why"]:
+                continue
+            (reason,) = row["why"]
+            target = ("audiobook", item["audiobook"].index(row["item_id"]))
+            start = (reason["item_type"], item[reason["item_type"]].index(reason["item_id"]))
+            assert start[1] in seen_by(tiny_workspace, user, start[0])
+            assert reason["source"] == "co-listening"
+            kinds.add(reason["through"] is None)
+            if reason["through"] is None:
+                assert reason["weight"] == weight(target, start) > 0
+            else:
+                middle = reason["through"]
+                at = (middle["item_type"], item[middle["item_type"]].index(middle["item_id"]))
+                assert reason["weight"] == weight(start, at) * weight(at, target) > 0
+    assert kinds == {True, False}
+
+
+def test_what_no_path_reaches_says_what_the_towers_went_by(tiny_workspace: Workspace, tmp_path: Path) -> None:
+    bundle = Bundle.open(without_edges(tiny_workspace, tmp_path))
+    bundle.adjacency.tensors.clear()
+    found = bundle.recommend("u2", "audiobook", k=3, why=True)
+    assert [row["why"] for row in found.rows] == [[], [], []]
+    assert found.note == (
+        "no co-listening path to 3 of them: there the towers went by the user's audiobook history, podcast history, "
+        "track history, country"
+    )
+    assert bundle.recommend("u2", "audiobook", k=3).note == ""
+
+
+def without_edges(workspace: Workspace, root: Path) -> Path:
+    """The bundle with learned edges into podcasts alone."""
+    folder = shutil.copytree(workspace.current("bundle").folder, root / "bundle")
+    path = folder / "edges.safetensors"
+    tensors = load_file(path)
+    for name in ("audiobook/warm", "audiobook/cold"):
+        tensors[f"{name}/weights"] = np.zeros_like(tensors[f"{name}/weights"])
+    save_file(tensors, path)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"][path.name] = sha256_file(path)
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_the_way_is_printed_end_to_end() -> None:
+    from graphkit.console import _ways
+
+    ends = [{"title": "Sea", "item_id": "p1"}, {"title": None, "item_id": "p2"}, {"title": "Ice", "item_id": "a3"}]
+    why = [{**ends[0], "through": ends[1], "weight": 0.25}, {**ends[1], "through": None, "weight": 1 / 3}]
+    assert _ways({**ends[2], "why": why}) == ["Sea → p2 → Ice (0.25)", "p2 → Ice (0.33)"]
 
 
 @pytest.mark.parametrize("user_id", ["stranger", f"u{NOBODY}", f"u{LOCAL}"])
 def test_without_history_there_is_no_reason(bundle: Bundle, user_id: str) -> None:
-    assert [row["why"] for row in bundle.recommend(user_id, "podcast", k=3, why=True).rows] == [[], [], []]
+    found = bundle.recommend(user_id, "podcast", k=3, why=True)
+    assert [row["why"] for row in found.rows] == [[], [], []]
+    assert ("the towers went by the user's country" in found.note) == (user_id == f"u{LOCAL}")
 
 
 def test_why_changes_nothing_else(bundle: Bundle) -> None:

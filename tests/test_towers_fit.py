@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from safetensors.numpy import load_file
 from towers_world import (
     CUTOFF,
     ITEMS,
@@ -57,6 +58,23 @@ def test_a_user_of_whom_nothing_is_known_gets_a_vector(trained: Batch) -> None:
     vector = load_vectors(trained.path("user_vectors.safetensors"))["user"][NOBODY]
     assert np.isfinite(vector).all()
     assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+
+
+def test_its_golden_users_are_those_of_the_stored_vectors(trained: Batch) -> None:
+    """Vectors and lists of the pattern in which nothing is missing, and the one vector where everything is."""
+    stored = load_file(trained.path("replay.safetensors"))
+    assert sorted(stored["users"]) == list(range(NUM_USERS))
+    users = load_vectors(trained.path("user_vectors.safetensors"))["user"]
+    np.testing.assert_allclose(stored["vectors/as is"], users[stored["users"]], atol=1e-6)
+    nothing = np.broadcast_to(users[NOBODY], users.shape)
+    np.testing.assert_allclose(stored["vectors/nothing known"], nothing, atol=1e-6)
+    scores = users[stored["users"]] @ load_vectors(trained.path("item_vectors.safetensors"))["podcast"].T
+    listed = np.take_along_axis(scores, stored["top/podcast/as is"].astype(int), axis=1)
+    np.testing.assert_allclose(listed, -np.sort(-scores, axis=1), atol=1e-6)
+    assert {name for name in stored if name.startswith("vectors/")} == {
+        "vectors/as is", "vectors/no audiobook history", "vectors/no podcast history", "vectors/no weak signals",
+        "vectors/no demographics", "vectors/nothing known", "vectors/every combination in turn",
+    }  # fmt: skip
 
 
 def test_the_manifest_and_curves_say_how_training_went(trained: Batch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import combinations_with_replacement
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from graphkit import weigh_edges
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
+from graphkit.graph.store import CO_LISTENING, SERVE, Csc, Relation, save_about, save_csc
 from graphkit.user_features import FeatureSpec, Pool
 from graphkit.vectors import load_vectors, save_vectors
 
@@ -26,9 +28,10 @@ CUTOFF = datetime(2024, 6, 1, tzinfo=UTC)
 
 
 def make_workspace(root: Path, seed: int = 0, timed: bool = True, newcomers: Sequence[int] = ()) -> Workspace:
-    """The four batches that ``export_bundle`` reads; ``newcomers`` are users who met no podcast."""
+    """The five batches that ``export_bundle`` reads; ``newcomers`` are users who met no podcast."""
     workspace = Workspace(root)
     dataset = make_dataset(workspace, seed, timed, newcomers)
+    make_graph(workspace, dataset, seed)
     hgnn = make_hgnn(workspace, seed)
     make_towers(workspace, dataset, hgnn, seed)
     weigh_edges(workspace, load_config("default"))
@@ -42,6 +45,28 @@ def exported_workspace(root: Path, newcomers: Sequence[int] = ()) -> Workspace:
     workspace = make_workspace(root, newcomers=newcomers)
     export_bundle(workspace, load_config("default"))
     return workspace
+
+
+def make_graph(workspace: Workspace, dataset: Dataset, seed: int) -> Batch:
+    """The ``serve`` graph: items that three or more train users share, weighed by how many; tracks are joined to
+    podcasts alone."""
+    rows = dataset.interactions("train", ["stream"]).collect()
+    met = {t: np.zeros((NUM_USERS, n), np.float32) for t, n in TYPES.items()}
+    for row in rows.iter_rows(named=True):
+        met[row["item_type"]][row["user"], row["item"]] = 1
+    joined = [Relation(a, CO_LISTENING, b) for a, b in combinations_with_replacement(TYPES, 2)]
+    joined = [r for r in joined if {r.src, r.dst} not in ({"track"}, {"audiobook", "track"})]
+    with workspace.begin(StageSpec("graph", {"seed": seed}, seed, (dataset.batch,))) as work:
+        for relation in {way for r in joined for way in (r, r.reverse)}:
+            shared = met[relation.dst].T @ met[relation.src]
+            shared[shared < 3] = 0
+            if relation.same_type:
+                np.fill_diagonal(shared, 0)
+            dst, src = np.nonzero(shared)
+            indptr = np.searchsorted(dst, np.arange(len(shared) + 1))
+            save_csc(work.folder, SERVE, relation, Csc(indptr, src.astype(np.int32), shared[dst, src]))
+        save_about(work.folder, TYPES, joined, {}, {})
+        return work.commit()
 
 
 def make_hgnn(workspace: Workspace, seed: int) -> Batch:
@@ -58,6 +83,7 @@ def make_hgnn(workspace: Workspace, seed: int) -> Batch:
 
 def make_towers(workspace: Workspace, dataset: Dataset, hgnn: Batch, seed: int) -> Batch:
     """Random item vectors and an untrained user tower, in the towers' own format."""
+    from towers.replay import write_replay
     from towers.two_tower import save_weights, user_tower
     from towers.user_spec import user_features
 
@@ -77,7 +103,9 @@ def make_towers(workspace: Workspace, dataset: Dataset, hgnn: Batch, seed: int) 
             weight.assign(weights[f"user/{weight.path}"])
         users = np.asarray(tower(features.inputs(np.arange(NUM_USERS))._asdict()))
         work.path("features.json").write_text(spec.model_dump_json())
-        save_vectors(work.path("item_vectors.safetensors"), {t: _unit(rng, TYPES[t], DIM) for t in TARGETS})
+        items = {t: _unit(rng, TYPES[t], DIM) for t in TARGETS}
+        save_vectors(work.path("item_vectors.safetensors"), items)
+        write_replay(work.path("replay.safetensors"), tower, features, items, seed)
         save_vectors(work.path("user_vectors.safetensors"), {"user": users})
         work.space_id = f"towers-{seed}"
         work.metrics["hgnn_space_id"] = hgnn.manifest.space_id

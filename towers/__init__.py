@@ -1,7 +1,7 @@
 """User encoders, Keras two-tower model, vector indexes and the serving bundle.
 
-``train_encoder``, ``train_towers`` and ``export_bundle`` are the public functions, ``UserEncoder`` a trained encoder
-for users by their ids; what they compute with (TensorFlow, PyTorch) is loaded when they are called.
+``train_encoder``, ``train_towers``, ``export_bundle`` and ``verify_bundle`` are the public functions, ``UserEncoder``
+a trained encoder for users by their ids; what they compute with (TensorFlow, PyTorch) is loaded when they are called.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from towers.encoders.train import train_encoder
     from towers.export import export_bundle
     from towers.fit import train_towers
+    from towers.verify import verify_bundle
 
-__all__ = ["UserEncoder", "export_bundle", "scale_encoder", "train_encoder", "train_towers"]
+__all__ = ["UserEncoder", "export_bundle", "scale_encoder", "train_encoder", "train_towers", "verify_bundle"]
 
 _HOMES = {
     "UserEncoder": "towers.encoders.encode",
@@ -23,6 +24,7 @@ _HOMES = {
     "scale_encoder": "towers.encoders.scaling.stage",
     "train_encoder": "towers.encoders.train",
     "train_towers": "towers.fit",
+    "verify_bundle": "towers.verify",
 }
 
 

@@ -38,7 +38,17 @@ with _native_messages_muted():
 # It warns that a second shape of batches is compiled.
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-__all__ = ["choose_precision", "keras", "ops", "prepare", "to_numpy"]
+__all__ = ["choose_precision", "keras", "ops", "prepare", "tensorflow", "to_numpy"]
+
+
+def tensorflow() -> Any:
+    """The module, which Keras has loaded by now with its greeting muted.
+
+    Raises ImportError where there is none, or torch is in its place.
+    """
+    import tensorflow as module
+
+    return module
 
 
 def prepare(seed: int, threads: int = 0, processes: int = 1) -> None:

@@ -1,4 +1,4 @@
-"""The bundle's own README: what lies where, and the user tower's signature."""
+"""The bundle's own README: what lies where, the user tower's signature, and how to use it without graphkit."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 from graphkit import bundle_format as files
 from graphkit.bundle_format import BundleMeta
 from graphkit.user_features import FeatureSpec
+from towers.bundle_plain import plain_programs
 
 _TEXT: Final = """# {name}: serving bundle
 
@@ -38,10 +39,12 @@ bundle.similar("ITEM_ID", k=10).rows
 | `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first |
 | `{seen}` | all items a user has met, per type: edges lead from them, and they are left out of recommendations |
 | `{edges}` | learned weights of co-listening edges per target type, for warm and for cold users, as CSR |
+| `{adjacency}` | each item's heaviest co-listening neighbours per type, as CSR, heaviest first: for reasons |
 | `{popularity}` | users who met an item in the last {popularity_days} days: for users without history or features |
 | `{features}` | order of the pools, vocabularies of the categorical features |
 | `{onnx}` | the user tower for onnxruntime |
 | `{saved_model}/` | the same as a SavedModel (weights frozen into it, signature `serving_default`) |
+| `{replay}` | what training gave a sample of users, under every pattern of missing features |
 | `manifest.json` | sha256 of each file, settings, versions |
 
 ## Signature of the user tower
@@ -53,6 +56,20 @@ bundle.similar("ITEM_ID", k=10).rows
 
 Pools, in this order: {pools}.
 Each takes {pool_columns} columns. A tower that reads no categorical feature, or no pool, has no such input in ONNX.
+
+## Without graphkit
+Run in this folder, with the libraries that it imports:
+
+```python
+{by_onnx}```
+
+With TensorFlow, over the whole catalogue:
+
+```python
+{by_tensorflow}```
+
+Both rank by the towers alone. graphkit adds the edges' share, leaves out what the user has met, and gives unknown
+users what is popular. `graphkit bundle verify .` proves that this folder gives what training gave.
 """
 
 _INDEX: Final = {
@@ -66,6 +83,8 @@ _POOLED_VECTORS: Final = "| `{file}` | text vectors per type, which the user tow
 def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False) -> str:
     """The README's text; ``own_vectors``: the user tower pools text vectors, not the HGNN's embeddings."""
     index = next(iter(meta.indexes.values()))
+    pooled_vectors = files.POOLED_VECTORS_FILE if own_vectors else files.EMBEDDINGS_FILE
+    by_onnx, by_tensorflow = plain_programs(meta, spec, pooled_vectors)
     return _TEXT.format(
         **meta.model_dump(
             include={"name", "num_users", "snapshot_id", "hgnn_space_id", "space_id", "popularity_days"}
@@ -95,6 +114,10 @@ def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False
         histories=files.HISTORIES_FILE,
         seen=files.SEEN_FILE,
         edges=files.EDGES_FILE,
+        adjacency=files.ADJACENCY_FILE,
+        replay=files.REPLAY_FILE,
+        by_onnx=by_onnx,
+        by_tensorflow=by_tensorflow,
         popularity=files.POPULARITY_FILE,
         features=files.FEATURES_FILE,
         onnx=files.ONNX_FILE,

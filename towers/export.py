@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ from graphkit.config.sections import ExportSection, TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError
+from graphkit.graph.adjacency import co_listening_neighbours
 from graphkit.graph.store import SERVE
 from graphkit.indexes.store import make_index
 from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
@@ -29,18 +30,16 @@ from graphkit.vectors import (
     EMBEDDINGS_FILE,
     ITEM_VECTORS_FILE,
     POOLED_VECTORS_FILE,
-    USER_VECTORS_FILE,
     Vectors,
     load_vectors,
     save_vectors,
 )
 from towers.bundle_readme import bundle_readme
 from towers.frozen import save_onnx, save_saved_model
+from towers.proof import same_vectors, tower_vectors
+from towers.replay import Replay
 from towers.user_spec import user_features
-from towers.verify import verify_user_tower
-
-#: Users whose exact top 100 each index is tuned on and, as many others, measured against.
-_RECALL_USERS: Final = 2 * 256
+from towers.verify import RECALL_USERS, onnx_tower, saved_model_tower
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,12 @@ class Sources:
     towers: Batch
     hgnn: Batch
     edges: Batch
+    graph: Batch
     blend: Batch | None
     features: UserFeatures
     embeddings: Vectors  # of the HGNN, per type [num_items, dim]
     item_vectors: Vectors  # per target type [num_items, dim]
-    user_vectors: npt.NDArray[np.float32]  # [num_users, dim]
+    replay: Replay
 
 
 def export_bundle(workspace: Workspace, config: Config) -> Batch:
@@ -73,8 +73,9 @@ def export_bundle(workspace: Workspace, config: Config) -> Batch:
     with workspace.begin(spec) as work:
         meta = _describe(sources, config, _write_indexes(work, sources, config.export))
         _write_tables(work, sources, meta)
+        _write_adjacency(work, sources, config.export.neighbours)
         _write_vectors(work, sources)
-        _write_user_tower(work, sources, meta)
+        _write_user_tower(work, sources)
         work.path(files.BUNDLE_FILE).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
         readme = bundle_readme(meta, sources.features.spec, sources.features.embeddings is not sources.embeddings)
         work.path(files.README_FILE).write_text(readme, encoding="utf-8")
@@ -93,7 +94,6 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
     embeddings = {name: stored[f"{SERVE}/{name}"] for name in dataset.meta.types}
     item_vectors = load_vectors(towers.path(ITEM_VECTORS_FILE))
-    users = load_vectors(towers.path(USER_VECTORS_FILE))["user"]
     # Towers that pool other vectors than the HGNN's keep them, so that they are served what they were trained on.
     own = POOLED_VECTORS_FILE in towers.manifest.files
     pooled = load_vectors(towers.path(POOLED_VECTORS_FILE)) if own else embeddings
@@ -101,15 +101,14 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     rows = {f"embeddings of {name}": (hgnn, matrix, num_items[name]) for name, matrix in embeddings.items()}
     rows |= {f"pooled vectors of {name}": (towers, pooled[name], num_items[name]) for name in embeddings}
     rows |= {f"vectors of {t}": (towers, m, num_items[t]) for t, m in item_vectors.items()}
-    rows["user vectors"] = (towers, users, dataset.meta.num_users)
     for what, (batch, matrix, wanted) in rows.items():
         _require_rows(what, batch, matrix, wanted)
     # As the towers were trained, whatever the configuration says by now.
     settings = TowersSection.model_validate(towers.manifest.settings["towers"])
     features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings)
-    return Sources(
-        dataset, towers, hgnn, upstream["edges"], upstream.get("blend"), features, embeddings, item_vectors, users
-    )
+    replay = Replay.open(towers.path(files.REPLAY_FILE), spec, tuple(item_vectors))
+    edges, graph, blend = upstream["edges"], upstream["graph"], upstream.get("blend")
+    return Sources(dataset, towers, hgnn, edges, graph, blend, features, embeddings, item_vectors, replay)
 
 
 def _require_tensorflow() -> None:
@@ -180,9 +179,12 @@ def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
     save_histories(work.path(files.SEEN_FILE), seen)
     counts = {name: _recent_users(sources.dataset, name, meta.popularity_days) for name in meta.targets}
     save_file(counts, work.path(files.POPULARITY_FILE))
-    source = sources.towers.path(files.FEATURES_FILE)
-    work.path(files.FEATURES_FILE).write_bytes(source.read_bytes())
-    shutil.copyfile(sources.edges.path(files.EDGES_FILE), work.path(files.EDGES_FILE))
+    for batch, file in (
+        (sources.towers, files.FEATURES_FILE),
+        (sources.towers, files.REPLAY_FILE),
+        (sources.edges, files.EDGES_FILE),
+    ):
+        shutil.copyfile(batch.path(file), work.path(file))
 
 
 def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np.int32]:
@@ -197,6 +199,15 @@ def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np
     return counts
 
 
+def _write_adjacency(work: StageWork, sources: Sources, most: int) -> None:
+    tensors: dict[str, npt.NDArray[Any]] = {}
+    found = co_listening_neighbours(sources.graph, SERVE, most, work.spec.seed)
+    for (item_type, neighbours), csr in found.items():
+        name = f"{item_type}/{neighbours}"
+        tensors |= {f"{name}/indptr": csr.indptr, f"{name}/indices": csr.indices, f"{name}/weights": csr.weight}
+    save_file(tensors, work.path(files.ADJACENCY_FILE))
+
+
 def _write_vectors(work: StageWork, sources: Sources) -> None:
     save_vectors(work.path(files.EMBEDDINGS_FILE), sources.embeddings)
     if sources.features.embeddings is not sources.embeddings:
@@ -204,21 +215,25 @@ def _write_vectors(work: StageWork, sources: Sources) -> None:
     save_vectors(work.path(files.ITEM_VECTORS_FILE), sources.item_vectors)
 
 
-def _write_user_tower(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
+def _write_user_tower(work: StageWork, sources: Sources) -> None:
     from towers.two_tower import load_user_tower
 
     model: Any = load_user_tower(sources.towers)
     save_onnx(model, work.path(files.ONNX_FILE))
     save_saved_model(model, work.path(files.SAVED_MODEL_DIR))
-    users = _sample(meta.num_users, 1000, work.spec.seed)
-    work.metrics["user_vector_max_difference"] = verify_user_tower(
-        work.path(files.ONNX_FILE), sources.features, sources.user_vectors, users
-    )
+    worst = []
+    for what, path, load in (
+        ("user tower, ONNX", work.path(files.ONNX_FILE), onnx_tower),
+        ("user tower, SavedModel", work.path(files.SAVED_MODEL_DIR), saved_model_tower),
+    ):
+        found = same_vectors(what, tower_vectors(load(path), sources.features, sources.replay), sources.replay)
+        worst.append(found.require(str(path)).worst or 0.0)
+    work.metrics["user_vector_max_difference"] = max(worst)
 
 
 def _write_indexes(work: StageWork, sources: Sources, export: ExportSection) -> dict[str, IndexMeta]:
     seed = work.spec.seed
-    queries = sources.user_vectors[_sample(len(sources.user_vectors), _RECALL_USERS, seed)]
+    queries = sources.replay.vectors[0][:RECALL_USERS]
     indexes = {
         name: make_index(
             work.folder, name, export.index, sources.item_vectors[name], queries, export.recall, export.trees, seed
@@ -229,7 +244,3 @@ def _write_indexes(work: StageWork, sources: Sources, export: ExportSection) -> 
     work.metrics["index_recall_at_100"] = {name: about.recall for name, about in indexes.items()}
     work.metrics["index_effort"] = {name: about.effort for name, about in indexes.items()}
     return indexes
-
-
-def _sample(num_users: int, size: int, seed: int) -> npt.NDArray[np.int64]:
-    return np.sort(np.random.default_rng(seed).permutation(num_users)[:size])

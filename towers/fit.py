@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_file
+from graphkit.bundle_format import REPLAY_FILE
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SERVE
 from graphkit.vectors import ITEM_VECTORS_FILE, POOLED_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
@@ -23,6 +24,7 @@ from towers.feed import Feed, examples_per_type
 from towers.infer import item_vectors, user_vectors
 from towers.item_features import ITEM_FEATURES_FILE
 from towers.labels import item_probability, read_labels, split_users
+from towers.replay import write_replay
 from towers.sources import Sources, read_sources
 from towers.team import Team, joined, team_of_environment
 from towers.two_tower import USER, WEIGHTS_FILE, Towers, save_weights
@@ -121,9 +123,11 @@ def _write(work: StageWork, sources: Sources, task: Task, progress: Progress) ->
     write_examples(work.path(EXAMPLES_FILE), task, sources.features_end(FIT))
     serving = sources.serving_items()
     items = {t: item_vectors(tower, serving[t]) for t, tower in towers.items.items()}
-    users = user_vectors(towers.user, sources.serving_users(), sources.dataset.meta.num_users)
+    features = sources.serving_users()
+    users = user_vectors(towers.user, features, sources.dataset.meta.num_users)
     save_vectors(work.path(ITEM_VECTORS_FILE), items)
     save_vectors(work.path(USER_VECTORS_FILE), {USER: users})
+    write_replay(work.path(REPLAY_FILE), towers.user, features, items, task.seed)
     if sources.settings.pooled != "hgnn":
         save_vectors(work.path(POOLED_VECTORS_FILE), sources.pooled(SERVE))
     work.row_counts |= {"users": len(users), **{f"{t} items": len(matrix) for t, matrix in items.items()}}

@@ -95,7 +95,7 @@ def ndcg(user_vectors: Floats, item_vectors: Floats, cell: Cell) -> npt.NDArray[
         rows = np.arange(start, min(start + _BLOCK, cell.num_users))
         scores = user_vectors[rows] @ item_vectors.T  # [block, num_items]
         scores[cell.masked.pairs(rows)] = -np.inf
-        top = _top(scores, _LENGTH)
+        top = top_columns(scores, _LENGTH)
         relevant = np.zeros(scores.shape, dtype=bool)
         relevant[cell.relevant.pairs(rows)] = True
         hits = np.take_along_axis(relevant, top, axis=1)
@@ -112,7 +112,7 @@ def mean_over_cells(figures: dict[str, float], users: dict[str, int]) -> float:
     return float(np.average(list(figures.values()), weights=weights))
 
 
-def _top(scores: Floats, length: int) -> Ints:
+def top_columns(scores: Floats, length: int) -> Ints:
     """The columns of each row's ``length`` highest scores, best first."""
     length = min(length, scores.shape[1])
     best = np.argpartition(-scores, length - 1, axis=1)[:, :length]

@@ -1,65 +1,102 @@
-"""The exported user tower, loaded back and compared with the vectors that training gave."""
+"""A bundle replayed: its towers, rankings and indexes against what the training process stored with it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
+from graphkit import bundle_format as files
+from graphkit.artefacts import Batch
+from graphkit.errors import ArtefactError
+from graphkit.indexes.item_index import TUNED_FOR
+from graphkit.indexes.tune import Asked, halves
+from graphkit.serving.bundle import Bundle, open_tower
+from graphkit.user_features import Floats, UserInputs
+from towers.frozen import OUTPUT, SIGNATURE
+from towers.proof import NOT_CHECKED, Proof, Tower, proof, same_ranking, same_vectors, tower_vectors
+from towers.replay import Replay
 
-from graphkit.errors import GraphkitError
-from graphkit.user_features import UserFeatures
-
-Floats = npt.NDArray[np.float32]
-Users = npt.NDArray[np.int64]
-
-TOLERANCE: Final = 1e-4
-#: Odd sizes first: a graph exported for one batch size shows here. The rest goes in large ones.
-_BATCH_SIZES: Final = (1, 7, 256)
-_BLANK_USERS: Final = 50
+#: Golden users whose exact top 100 each index is tuned on and, as many others, measured against.
+RECALL_USERS: Final = 2 * 256
+#: How far below the stated recall an index may be: neighbours change places where scores are equal up to rounding.
+_RECALL_TOLERANCE: Final = 0.001
 
 
-def verify_user_tower(onnx_path: Path, features: UserFeatures, expected: Floats, users: Users) -> float:
-    """The largest absolute difference between ONNX outputs and ``expected`` [num_users, dim] over ``users``.
+def verify_bundle(folder: Path | str) -> list[Proof]:
+    """Replay the golden users of a bundle folder, wherever it was copied to; one proof a row, hashes first.
 
-    Some users without any history are added to ``users``. Raises GraphkitError above 1e-4.
+    Where a file is damaged or missing nothing else is looked at. Raises ArtefactError for what is no bundle.
     """
-    import onnxruntime
+    batch = Batch.peek(Path(folder))
+    hashes = _hashes(batch)
+    if hashes.failed and batch.manifest.stage == "bundle":
+        return [hashes]
+    bundle = Bundle.open(batch)
+    replay = Replay.open(batch.path(files.REPLAY_FILE), bundle.user_features.spec, bundle.meta.targets)
+    vectors = tower_vectors(onnx_tower(batch.path(files.ONNX_FILE)), bundle.user_features, replay)
+    found = [hashes, same_vectors("user tower, ONNX", vectors, replay), _saved_model(bundle, replay)]
+    for item_type in bundle.meta.targets:
+        found.append(same_ranking(item_type, vectors, bundle.item_vectors[item_type], replay))
+        found.append(_index(bundle, item_type, vectors[0]))
+    return found
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(onnx_path), options, providers=["CPUExecutionProvider"])
+
+def onnx_tower(path: Path) -> Tower:
+    """The user tower for onnxruntime."""
+    session = open_tower(path)
     names = {end.name for end in session.get_inputs()}
-    largest = 0.0
-    for batch in _batches(np.concatenate([_without_history(features)[:_BLANK_USERS], users])):
-        feeds = {name: array for name, array in features.inputs(batch)._asdict().items() if name in names}
-        (vectors,) = session.run(None, feeds)
-        # numpy's maximum keeps a NaN, which must fail, too.
-        largest = float(np.maximum(largest, np.abs(vectors - expected[batch]).max()))
-    if not largest <= TOLERANCE:
-        raise GraphkitError(
-            "the exported user tower does not give the vectors that training gave",
-            where=str(onnx_path),
-            expected=f"a largest difference of at most {TOLERANCE}",
-            found=f"{largest:.3g}",
-            fix="run `graphkit train-towers` again, then `graphkit export`",
-        )
-    return largest
+
+    def run(inputs: UserInputs) -> Floats:
+        feeds = {name: array for name, array in inputs._asdict().items() if name in names}
+        vectors: Floats = session.run(None, feeds)[0]
+        return vectors
+
+    return run
 
 
-def _without_history(features: UserFeatures) -> Users:
-    every = np.arange(len(features.categorical))
-    return np.flatnonzero(features.pooled_items(every) == 0)
+def saved_model_tower(folder: Path) -> Tower:
+    """The user tower as a SavedModel; raises ImportError where there is no TensorFlow."""
+    from towers.backend import tensorflow
+
+    tf = tensorflow()
+    signature: Any = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
+    names = signature.structured_input_signature[1]
+
+    def run(inputs: UserInputs) -> Floats:
+        feeds = {name: tf.constant(array) for name, array in inputs._asdict().items() if name in names}
+        vectors: Floats = signature(**feeds)[OUTPUT].numpy()
+        return vectors
+
+    return run
 
 
-def _batches(users: Users) -> Iterator[Users]:
-    start = 0
-    for size in _BATCH_SIZES:
-        if start < len(users):
-            yield users[start : start + size]
-        start += size
-    while start < len(users):
-        yield users[start : start + _BATCH_SIZES[-1]]
-        start += _BATCH_SIZES[-1]
+def _hashes(batch: Batch) -> Proof:
+    offence = ""
+    try:
+        Batch.open(batch.folder)
+    except ArtefactError as error:
+        offence = f"{error.problem}: {error.where}"
+    count = f"{len(batch.manifest.files)} files"
+    return proof("files", count, None, "each has the sha256 of the manifest", offence)
+
+
+def _saved_model(bundle: Bundle, replay: Replay) -> Proof:
+    what = "user tower, SavedModel"
+    try:
+        tower = saved_model_tower(bundle.batch.path(files.SAVED_MODEL_DIR))
+    except ImportError:
+        return Proof(what, "-", None, "TensorFlow cannot be imported here", NOT_CHECKED)
+    return same_vectors(what, tower_vectors(tower, bundle.user_features, replay), replay)
+
+
+def _index(bundle: Bundle, item_type: str, vectors: Floats) -> Proof:
+    """The recall of those golden users, as the bundle embeds them, that the stated one is of."""
+    _, queries = halves(vectors[:RECALL_USERS])
+    stated = bundle.meta.indexes[item_type].recall
+    what, checked = f"index of {item_type}, recall@{TUNED_FOR}", f"{len(queries)} users"
+    try:
+        found = Asked.of(bundle.item_vectors[item_type], queries).recall(bundle.index(item_type))
+    except ArtefactError as error:
+        return proof(what, checked, None, f"stated: {stated}", f"{error.problem}: {error.where}")
+    offence = "" if found >= stated - _RECALL_TOLERANCE else f"recall@{TUNED_FOR} {found:.4f}"
+    return proof(what, checked, found, f"stated: {stated}", offence)

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from graphkit.artefacts import Workspace
-from graphkit.audit import bundle, dataset_rows, edge_weights, evaluated, examples, graph_edges, training
+from graphkit.audit import (
+    bundle,
+    bundle_copies,
+    dataset_rows,
+    edge_weights,
+    evaluated,
+    examples,
+    graph_edges,
+    training,
+)
 from graphkit.audit.finding import Finding, finding
 from graphkit.audit.run import AuditedRun
 from graphkit.progress import track
@@ -15,6 +24,7 @@ CHECKS = (
     *examples.CHECKS,
     *edge_weights.CHECKS,
     *bundle.CHECKS,
+    *bundle_copies.CHECKS,
     *evaluated.CHECKS,
 )
 

@@ -273,6 +273,9 @@ class ExportSection(Section):
         default=0.98, description="share of the exact top 100 that a search finds; its effort is tuned until it does"
     )
     trees: Positive = Field(default=50, description="trees of an Annoy index")
+    neighbours: Positive = Field(
+        default=20, description="heaviest co-listening neighbours per item and type that reasons are looked for among"
+    )
     popularity_days: Positive = Field(
         default=90, description="last train days that count for the popular items of users nothing is known of"
     )

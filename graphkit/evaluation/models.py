@@ -74,8 +74,14 @@ def read_models(
         _add_edges(found, dataset, upstream["edges"], towers_weight(config.blend, dataset, upstream.get("blend")))
     for name, stage in ((TEXT_KNN, "graph"), (HGNN, "hgnn"), (OURS, "towers"), (EDGES, "edges")):
         if stage not in upstream:
-            found.left_out[name] = f"there is no {stage} yet: run `{STAGES[stage].command}`"
+            found.left_out[name] = _not_made(stage)
+    if missing := [stage for stage in ("towers", "edges") if stage not in upstream]:
+        found.left_out[BLEND] = "; ".join(map(_not_made, missing))
     return _chosen(found, config.evaluation.models)
+
+
+def _not_made(stage: str) -> str:
+    return f"there is no {stage} yet: run `{STAGES[stage].command}`"
 
 
 def serve_embeddings(hgnn: Batch, dataset: Dataset) -> Vectors:

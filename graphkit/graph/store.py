@@ -122,8 +122,13 @@ def read_graph(batch: Batch, snapshot: str) -> CoListeningGraph:
     relations = {}
     for relation in undirected_relations(batch):
         for directed in dict.fromkeys((relation, relation.reverse)):
-            relations[directed] = Csc(**load_file(batch.path(_csc_name(snapshot, directed))))
+            relations[directed] = read_relation(batch, snapshot, directed)
     return CoListeningGraph(read_about(batch)["num_nodes"], relations, load_file(batch.path(FEATURES_FILE)))
+
+
+def read_relation(batch: Batch, snapshot: str, relation: Relation) -> Csc:
+    """The in-edges of one directed relation that the graph has."""
+    return Csc(**load_file(batch.path(_csc_name(snapshot, relation))))
 
 
 def undirected_relations(batch: Batch) -> list[Relation]:

@@ -13,7 +13,7 @@ from graphkit.errors import ArtefactError
 from graphkit.indexes.base import Floats, SearchGraph
 from graphkit.indexes.item_index import ItemIndex
 from graphkit.indexes.lengths import as_directions, greatest_length
-from graphkit.indexes.tune import Asked, least_effort
+from graphkit.indexes.tune import Asked, halves, least_effort
 
 #: Vectors of an index that are held against the item vectors on opening.
 _PROBES: Final = 32
@@ -36,7 +36,7 @@ def make_index(
     (folder / file).parent.mkdir(parents=True, exist_ok=True)
     library.build(folder / file, directions, seed, trees=trees)
     graph = library.open(folder / file, directions.shape[1])
-    tuned_on, stated_for = queries[::2], queries[1::2] if len(queries) > 1 else queries
+    tuned_on, stated_for = halves(queries)
     effort = least_effort(
         lambda effort: ItemIndex(vectors, graph, effort, longest), Asked.of(vectors, tuned_on), recall
     )

@@ -19,6 +19,11 @@ _BLOCK: Final = 8_000_000
 _PRECISION: Final = 10
 
 
+def halves(queries: Floats) -> tuple[Floats, Floats]:
+    """Every other query: those that an index is tuned on, and those that its stated recall is of."""
+    return queries[::2], queries[1::2] if len(queries) > 1 else queries
+
+
 @dataclass(frozen=True)
 class Asked:
     """Queries [q, dim] with the least dot product that makes an item one of the best ``n``: float32 [q]."""

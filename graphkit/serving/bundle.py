@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graphkit.serving.catalogue import Catalogue
     from graphkit.serving.edges import EdgeWeights
     from graphkit.serving.filters import Filter, Wanted
+    from graphkit.serving.paths import Adjacency
     from graphkit.serving.recommend import Recommendations
     from graphkit.serving.recommend_all import Written
     from graphkit.serving.similar import SimilarItems
@@ -163,6 +164,13 @@ class Bundle:
 
         num_items = {name: self.meta.num_items[name] for name in self.meta.types}
         return EdgeWeights.open(self.batch.path(files.EDGES_FILE), self.seen, num_items)
+
+    @cached_property
+    def adjacency(self) -> Adjacency:
+        """The heaviest neighbours of each item in the co-listening graph."""
+        from graphkit.serving.paths import Adjacency
+
+        return Adjacency.open(self.batch.path(files.ADJACENCY_FILE), self.meta.types)
 
     @cached_property
     def _indexes(self) -> dict[str, ItemIndex]:

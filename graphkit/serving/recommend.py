@@ -12,6 +12,7 @@ import numpy.typing as npt
 from graphkit.errors import InputError, did_you_mean
 from graphkit.serving.blend import Flags, blended_top
 from graphkit.serving.filters import Wanted
+from graphkit.serving.why import explain
 from graphkit.user_features import STRONG, UNKNOWN, Pool, UserInputs
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 TOWERS: Final = "towers"
 BLEND: Final = "towers and edges"
 POPULARITY: Final = "popularity"
-#: Items of the user that are named as the reason for a recommendation, at most.
-_REASONS: Final = 3
 
 Items = npt.NDArray[np.int64]
 Scores = npt.NDArray[np.floating]
@@ -33,8 +32,10 @@ class Recommendations:
 
     ``source`` is ``towers and edges`` (score: both in spreads over the catalogue, see ``blended_top``), ``towers``
     where no edge leads from the user's items (score: the towers' part alone), or ``popularity`` (score: users who
-    met the item lately). ``why`` lists the user's items whose co-listening edges speak for the item, heaviest first:
-    ``item_type``, ``item_id``, ``title`` and the edge's ``weight``. ``note`` says what is out of the ordinary.
+    met the item lately). ``why`` lists the user's items that speak for the item (``item_type``, ``item_id``,
+    ``title``) and the way from there: ``source`` is ``learned edge``, heaviest first, or, where none leads to the
+    item, ``co-listening``, the heaviest path of the graph; ``through`` is the item in the middle (of the same three
+    keys) or None, ``weight`` the product of the edges' weights. ``note`` says what is out of the ordinary.
     """
 
     user_id: str
@@ -82,23 +83,13 @@ def recommend(
         vector = bundle.user_vectors(inputs)[0]
         items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, allowed)
     rows = ranked(bundle, item_type, items, scores)
-    if why:
-        _explain(bundle, user, item_type, items, rows)
     notes = [f"{odd}: what is popular"] if odd else []
     if len(rows) < k:
         notes.append(f"fewer than {k}: {_all_there_are(listed.allowed, allowed)}")
-    return Recommendations(user_id, item_type, source, rows, "; ".join([*notes, *filter(None, [listed.note])]))
-
-
-def _explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows: list[dict[str, Any]]) -> None:
-    """Add to each row the user's own items that speak for it: none of an unknown user."""
-    known = [[] for _ in rows] if user is None else bundle.edges.supports(user, item_type, items, _REASONS)
-    for row, supports in zip(rows, known, strict=True):
-        row["why"] = []
-        for edge in supports:
-            about = bundle.catalogue.about(edge.item_type, edge.item)
-            named = {"item_type": edge.item_type, "item_id": about["item_id"], "title": about["title"]}
-            row["why"].append(named | {"weight": round(edge.weight, 6)})
+    notes.append(listed.note)
+    if why:
+        notes.append(explain(bundle, None if source == POPULARITY else user, item_type, items, rows))
+    return Recommendations(user_id, item_type, source, rows, "; ".join(filter(None, notes)))
 
 
 def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list[dict[str, Any]]:
