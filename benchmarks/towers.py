@@ -92,7 +92,6 @@ def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
 
 def contend(options: argparse.Namespace) -> None:
     """Train a window of batches whenever asked to."""
-    sys.path.append(sys.path.pop(0))  # this file has the name of graphkit's package
     kind, precision = CONTESTANTS[options.contestant]
     make = graphkit_windows if kind == GRAPHKIT else peer_windows
     window = make(read(options), precision, options.batches)

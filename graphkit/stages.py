@@ -39,7 +39,7 @@ STAGES: Final = {
 }
 #: User encoders: from what is known of a user to one vector.
 ENCODERS: Final = {
-    "autoencoder": Stage("graphkit train-encoder autoencoder", ("autoencoder",), ("dataset", "graph")),
+    "autoencoder": Stage("graphkit train-encoder autoencoder", ("autoencoder",), ("dataset", "graph", "hgnn")),
     "clue": Stage("graphkit train-encoder clue", ("clue",), ("dataset",)),
     "simclr": Stage("graphkit train-encoder simclr", ("simclr",), ("dataset",)),
     "shopperbert": Stage("graphkit train-encoder shopperbert", ("shopperbert",), ("dataset", "graph")),

@@ -24,7 +24,7 @@ from towers.encoders.autoencoder.modalities import (
     Modalities,
     collaborative_vectors,
     positive_pmi,
-    text_vectors,
+    principal_vectors,
 )
 from towers.encoders.autoencoder.normaliser import fit_normaliser
 from towers.encoders.autoencoder.spec import InputSpec
@@ -195,14 +195,14 @@ def test_text_vectors_keep_angles_and_blanks() -> None:
     rng = np.random.default_rng(0)
     text = {"book": rng.normal(size=(40, 5)).astype(np.float32), "film": np.zeros((2, 5), np.float32)}
     text["film"][1] = text["book"][3]
-    every = text_vectors(text, 80)
+    every = principal_vectors(text, 80)
     assert every["book"].shape == (40, 5)
     assert not every["film"][0].any()
     np.testing.assert_allclose(every["film"][1], every["book"][3], atol=1e-6)
     centred = text["book"] - np.concatenate([text["book"], text["film"][1:]]).mean(axis=0)
     unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
     np.testing.assert_allclose(every["book"] @ every["book"].T, unit @ unit.T, atol=1e-4)
-    assert text_vectors(text, 3)["book"].shape == (40, 3)
+    assert principal_vectors(text, 3)["book"].shape == (40, 3)
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ def test_nothing_of_the_label_period_is_learned_or_encoded(trained: Any, name: s
     changed = rows.with_columns(pl.when(late).then((pl.col("item") + 7) % 24).otherwise(pl.col("item")).alias("item"))
     workspace = Workspace(tmp_path)
     dataset = world.write_dataset(workspace, changed.cast({"item": pl.UInt32}))
-    world.write_graph(workspace, dataset)
+    world.write_hgnn(workspace, world.write_graph(workspace, dataset))
     other = train_encoder(workspace, config_of(name), name)
     assert other.manifest.space_id == batch.manifest.space_id
     ours, theirs = read(batch, name, True), read(other, name, True)

@@ -17,7 +17,12 @@ class AutoencoderSection(Section):
         description="item vectors are averaged over each (paper: 1 week, 1 month, 6 months); without timestamps over "
         "all of train",
     )
-    modality_dim: Positive = Field(default=80, description="width of an item's text and collaborative vector (paper)")
+    modalities: Annotated[tuple[Literal["text", "collaborative", "hgnn"], ...], Field(min_length=1)] = Field(
+        default=("text", "collaborative", "hgnn"),
+        description="the item vectors that are averaged: of the item's text (paper: audio), of what it stands "
+        "together with (paper), of the graph network (ours)",
+    )
+    modality_dim: Positive = Field(default=80, description="width of each of them, at most (paper)")
     baskets: Annotated[tuple[Literal["playlists", "sessions"], ...], Field(min_length=1)] = Field(
         default=("playlists", "sessions"),
         description="what two items must share for the collaborative vectors; without timestamps a user's whole "
@@ -36,12 +41,12 @@ class AutoencoderSection(Section):
     )
     out_dim: Positive = Field(default=120, description="width of a user's vector (paper)")
     dropout: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.05, description="alpha dropout, which keeps mean and variance as SELU needs them (paper: small)"
+        default=0.01, description="alpha dropout, which keeps mean and variance as SELU needs them (paper: small)"
     )
-    batch_size: Positive = 256
-    learning_rate: PositiveFloat = 0.001
-    epochs: Positive = 50
-    patience: Positive = Field(default=5, description="epochs without a better validation loss before it stops")
+    batch_size: Positive = 128
+    learning_rate: PositiveFloat = Field(default=0.001, description="of the first epoch; it falls by a cosine to 1 %")
+    epochs: Positive = 40
+    patience: Positive = Field(default=8, description="epochs without a better validation loss before it stops")
     validation_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.1, description="users held out for the validation loss"
     )

@@ -29,19 +29,29 @@ class Together(NamedTuple):
 def count_together(source: Source, settings: AutoencoderSection, seed: int) -> Together:
     """Count the baskets of two or more items that are known at the training moment. Playlists carry no time: they
     must be older than what is predicted."""
+    baskets = read_baskets(source, settings)
+    counted = _sample(baskets, settings.max_pairs, seed)
+    counts = {"baskets": baskets.shape[0], "baskets counted": counted.shape[0]}
+    return Together(pair_counts(counted), counts)
+
+
+def read_baskets(source: Source, settings: AutoencoderSection) -> Any:
+    """The baskets of two or more items: sparse 0/1 float32 [num_baskets, all items]."""
     num_items = sum(source.dataset.meta.num_items.values())
     tables = [table for kind in settings.baskets for table in (_READ[kind](source, settings),) if table is not None]
     matrices = [_matrix(table, num_items, settings.max_basket) for table in tables]
-    empty = sparse.csr_array((0, num_items), dtype=np.float32)
-    baskets = sparse.vstack([empty, *matrices], format="csr")
-    counted = _sample(baskets, settings.max_pairs, seed)
-    weight = 1 / np.sqrt(np.maximum(np.diff(counted.indptr) - 1, 1))
-    scaled = sparse.diags_array(weight.astype(np.float32)) @ counted
+    return sparse.vstack([sparse.csr_array((0, num_items), dtype=np.float32), *matrices], format="csr")
+
+
+def pair_counts(baskets: Any) -> Any:
+    """``Together.pairs`` of sparse 0/1 baskets."""
+    weight = 1 / np.sqrt(np.maximum(np.diff(baskets.indptr) - 1, 1))
+    scaled = sparse.diags_array(weight.astype(np.float32)) @ baskets
     pairs = (scaled.T @ scaled).tocsr()
     pairs.setdiag(0)
     pairs.eliminate_zeros()
     pairs.sort_indices()
-    return Together(pairs, {"baskets": baskets.shape[0], "baskets counted": counted.shape[0]})
+    return pairs
 
 
 def columns_of(num_items: dict[str, int]) -> dict[str, slice]:

@@ -22,18 +22,20 @@ from graphkit.config import Config
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.errors import GraphkitError, InputError
 from graphkit.graph.store import FEATURES_FILE as TEXT_FILE
+from graphkit.graph.store import FIT
 from graphkit.progress import say, track
 from graphkit.text import NO_MODEL
-from graphkit.vectors import Vectors, load_vectors
+from graphkit.vectors import EMBEDDINGS_FILE, Vectors, load_vectors
 from towers.encoders.autoencoder.cooccurrence import count_together
 from towers.encoders.autoencoder.features import ItemTable, feature_rows, something_known
 from towers.encoders.autoencoder.modalities import (
     COLLABORATIVE,
+    HGNN,
     MODALITIES_FILE,
     TEXT,
     Modalities,
     collaborative_vectors,
-    text_vectors,
+    principal_vectors,
 )
 from towers.encoders.autoencoder.spec import SPEC_FILE, InputSpec, input_spec
 from towers.encoders.source import BLOCK_USERS, Source
@@ -113,30 +115,44 @@ def fit(source: Source, config: Config, work: StageWork) -> None:
 
 
 def _modalities(source: Source, settings: AutoencoderSection, seed: int, work: StageWork) -> Modalities:
-    graph, num_items = source.upstream["graph"], source.dataset.meta.num_items
-    found: dict[str, Vectors] = {}
-    if graph.manifest.settings.get("text", {}).get("model") == NO_MODEL:
-        say("the graph was built without a text model: the autoencoder has no text modality")
-    else:
-        found[TEXT] = text_vectors(load_vectors(graph.path(TEXT_FILE)), settings.modality_dim)
-    together = count_together(source, settings, seed)
-    work.row_counts |= together.counts
-    if together.pairs.nnz:
-        found[COLLABORATIVE] = collaborative_vectors(together, num_items, settings.modality_dim, seed)
-    else:
-        say("no two items share a basket: the autoencoder has no collaborative modality")
+    read = {TEXT: _text, COLLABORATIVE: _collaborative, HGNN: _hgnn}
+    made = {name: read[name](source, settings, seed, work) for name in settings.modalities}
+    found: dict[str, Vectors] = {name: by_type for name, by_type in made.items() if by_type is not None}
     if not found:
         raise InputError(
             "the autoencoder has no vector of any item",
-            where="before the label period",
-            expected="a text model in the graph, or a user or playlist with two items",
-            found="neither",
-            fix="set text.model and build the graph again",
+            where=f"autoencoder.modalities = {list(settings.modalities)}",
+            expected="one of them at least",
+            found="no text model, or no two items that share a basket before the label period",
+            fix="name more of autoencoder.modalities",
         )
-    modalities = Modalities(found)
-    with_vector = {name: sum(int(m.any(axis=1).sum()) for m in by_type.values()) for name, by_type in found.items()}
-    work.row_counts |= {f"items with a {name} vector": count for name, count in with_vector.items()}
-    return modalities
+    for name, by_type in found.items():
+        with_vector = sum(int(matrix.any(axis=1).sum()) for matrix in by_type.values())
+        work.row_counts[f"items with a {name} vector"] = with_vector
+    return Modalities(found)
+
+
+def _text(source: Source, settings: AutoencoderSection, _seed: int, _work: StageWork) -> Vectors | None:
+    graph = source.upstream["graph"]
+    if graph.manifest.settings.get("text", {}).get("model") == NO_MODEL:
+        say("the graph was built without a text model: the autoencoder has no text modality")
+        return None
+    return principal_vectors(load_vectors(graph.path(TEXT_FILE)), settings.modality_dim)
+
+
+def _collaborative(source: Source, settings: AutoencoderSection, seed: int, work: StageWork) -> Vectors | None:
+    together = count_together(source, settings, seed)
+    work.row_counts |= together.counts
+    if not together.pairs.nnz:
+        say("no two items share a basket: the autoencoder has no collaborative modality")
+        return None
+    return collaborative_vectors(together, source.dataset.meta.num_items, settings.modality_dim, seed)
+
+
+def _hgnn(source: Source, settings: AutoencoderSection, _seed: int, _work: StageWork) -> Vectors:
+    """As of the training moment, at every moment: the vectors' space is that which was learned from."""
+    stored = load_vectors(source.upstream["hgnn"].path(EMBEDDINGS_FILE))
+    return principal_vectors({t: stored[f"{FIT}/{t}"] for t in source.dataset.meta.types}, settings.modality_dim)
 
 
 def _known_rows(source: Source, spec: InputSpec, items: ItemTable, settings: AutoencoderSection, seed: int) -> Floats:

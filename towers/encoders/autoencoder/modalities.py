@@ -1,8 +1,8 @@
-"""The modality encoders (paper 3.2.1): what an item is about, and what it is heard with, as two short vectors.
+"""The modality encoders (paper 3.2.1): what an item is about, and what it is heard with, as short vectors.
 
 The paper's first one reads audio; here it is the text vectors' principal components. The collaborative one factorises
 the items' positive pointwise mutual information in playlists and sessions (Levy and Goldberg 2014: what word2vec's
-skip-grams with negative sampling do implicitly).
+skip-grams with negative sampling do implicitly). The graph network's embeddings, which know of both, are a third.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from towers.encoders.autoencoder.cooccurrence import Together, columns_of
 
 TEXT: Final = "text"
 COLLABORATIVE: Final = "collaborative"
+HGNN: Final = "hgnn"
 MODALITIES_FILE: Final = "modalities.safetensors"
 #: Exponent of a context's frequency in PMI (Levy, Goldberg and Dagan 2015): rare contexts count for less.
 _SMOOTHING: Final = 0.75
@@ -57,14 +58,14 @@ class Modalities:
         return cls({name: {t: stored[f"{name}/{t}"] for t in types[name]} for name in names})
 
 
-def text_vectors(text: Vectors, dim: int) -> Vectors:
-    """The first ``dim`` principal components of the items' text vectors, all types in one space."""
-    every = np.concatenate(list(text.values())).astype(np.float64)
+def principal_vectors(wide: Vectors, dim: int) -> Vectors:
+    """The first ``dim`` principal components of the items' vectors per type, all types in one space; zeros stay."""
+    every = np.concatenate(list(wide.values())).astype(np.float64)
     has = np.abs(every).sum(axis=1) > 0
     centred = every - every[has].mean(axis=0) if has.any() else every
     _, directions = np.linalg.eigh(centred[has].T @ centred[has])
     chosen = _signed(directions[:, ::-1][:, :dim])
-    return _by_type(_unit(np.where(has[:, None], centred @ chosen, 0)), {t: len(m) for t, m in text.items()})
+    return _by_type(_unit(np.where(has[:, None], centred @ chosen, 0)), {t: len(m) for t, m in wide.items()})
 
 
 def collaborative_vectors(together: Together, num_items: dict[str, int], dim: int, seed: int) -> Vectors:

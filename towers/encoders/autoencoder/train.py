@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -50,6 +51,7 @@ def train(model: Autoencoder, rows: Held, settings: AutoencoderSection, seed: in
     progress = _restored(model, path)
     while len(progress.epochs) < settings.epochs and len(progress.epochs) - progress.best_epoch < settings.patience:
         epoch = len(progress.epochs) + 1
+        model.optimizer.learning_rate = learning_rate(settings, epoch)
         record = {"epoch": epoch, "loss": _run_epoch(model, rows.train, settings, seed, epoch)}
         record |= validate(model, rows.validation)
         _require_finite(record)
@@ -60,6 +62,12 @@ def train(model: Autoencoder, rows: Held, settings: AutoencoderSection, seed: in
         say(f"autoencoder epoch {epoch}/{settings.epochs}: loss {record['loss']:.4f}, {_shown(record)}")
     model.set_tensors(progress.best)
     return progress
+
+
+def learning_rate(settings: AutoencoderSection, epoch: int) -> float:
+    """From the whole at the first epoch by a cosine to 1 % at the last."""
+    done = (epoch - 1) / max(settings.epochs - 1, 1)
+    return settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def validate(model: Autoencoder, rows: Floats) -> dict[str, float]:
