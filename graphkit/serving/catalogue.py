@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from bisect import bisect_left
-from collections.abc import Set
+from collections.abc import Iterator, Set
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -64,13 +64,12 @@ class Catalogue:
 
     def about(self, item_type: str, item: int) -> dict[str, Any]:
         """Id, title and genre of the item in row ``item``."""
-        return self.rows(item_type, np.array([item]))[0]
+        return dict(zip(_SHOWN, next(self.names(item_type, np.array([item]))), strict=True))
 
-    def rows(self, item_type: str, items: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-        """Id, title and genre of the items in some rows."""
+    def names(self, item_type: str, items: npt.NDArray[np.int64]) -> Iterator[tuple[str, str | None, str | None]]:
+        """Id, title and genre of each of the items in some rows."""
         places = pa.array(items)
-        columns = [column.take(places).to_pylist() for column in self._shown[item_type]]
-        return [dict(zip(_SHOWN, row, strict=True)) for row in zip(*columns, strict=True)]
+        return zip(*(column.take(places).to_pylist() for column in self._shown[item_type]), strict=True)
 
     def among(self, item_type: str, ids: Set[str]) -> npt.NDArray[np.bool_]:
         """Which items of a type have one of ``ids``: bool [num_items]."""

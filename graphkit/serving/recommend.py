@@ -94,10 +94,11 @@ def recommend(
 
 def ranked(bundle: Bundle, item_type: str, items: Items, scores: Scores) -> list[dict[str, Any]]:
     """Rows for people, ranks from 1."""
-    about, rounded = bundle.catalogue.rows(item_type, items), np.round(scores.astype(np.float64), 6)
+    names = bundle.catalogue.names(item_type, items)
+    rounded = np.round(scores.astype(np.float64), 6).tolist()
     return [
-        {"rank": rank, **item, "score": score}
-        for rank, (item, score) in enumerate(zip(about, rounded.tolist(), strict=True), start=1)
+        {"rank": rank, "item_id": item_id, "title": title, "genre": genre, "score": score}
+        for rank, ((item_id, title, genre), score) in enumerate(zip(names, rounded, strict=True), start=1)
     ]
 
 
