@@ -11,9 +11,11 @@ near their items. Edges are learned, and the bundle is exported, by the commands
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+
+sys.path.append(sys.path.pop(0))  # this folder has a towers.py, which is not meant below
 
 import numpy as np
 import polars as pl
@@ -23,6 +25,7 @@ from graphkit import Workspace, import_dataset, load_config, weigh_edges
 from graphkit.artefacts import Batch, StageSpec
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
+from graphkit.graph.store import save_about
 from graphkit.user_features import FeatureSpec, Pool, UserInputs, mean_pool
 from graphkit.vectors import save_vectors
 from towers import export_bundle
@@ -64,6 +67,7 @@ def main() -> None:
         import_dataset(workspace, str(Path(folder) / "card.toml"), Path(folder), config)
     dataset = Dataset.open(workspace.current("dataset"))
     rows = dataset.items(TYPE)["item_id"].cast(pl.Int64).to_numpy()
+    write_graph(workspace, dataset)
     hgnn = write_embeddings(workspace, vectors[rows])
     write_towers(workspace, config, dataset, hgnn, vectors[rows])
     weigh_edges(workspace, config)
@@ -88,6 +92,13 @@ def write_logs(folder: Path, base: np.ndarray, num_users: int) -> None:
     (folder / "card.toml").write_text(CARD.replace('"time" }', '"time" }\ntimestamp_unit = "ms"'), encoding="utf-8")
 
 
+def write_graph(workspace: Workspace, dataset: Dataset) -> Batch:
+    """Without edges: reasons over two edges are not measured."""
+    with workspace.begin(StageSpec("graph", {}, 0, (dataset.batch,))) as work:
+        save_about(work.folder, dict(dataset.meta.num_items), [], {}, {})
+        return work.commit()
+
+
 def write_embeddings(workspace: Workspace, vectors: np.ndarray) -> Batch:
     with workspace.begin(StageSpec("hgnn", {"items": len(vectors)}, 0)) as work:
         save_vectors(work.path("embeddings.safetensors"), {f"{s}/{TYPE}": vectors for s in ("fit", "serve")})
@@ -96,6 +107,8 @@ def write_embeddings(workspace: Workspace, vectors: np.ndarray) -> Batch:
 
 
 def write_towers(workspace: Workspace, config: Config, dataset: Dataset, hgnn: Batch, vectors: np.ndarray) -> Batch:
+    from towers.infer import embed_users
+    from towers.replay import write_replay
     from towers.two_tower import save_weights, user_tower
 
     spec = FeatureSpec(pools=(Pool(TYPE, "strong"),), embedding_dim=vectors.shape[1])
@@ -112,18 +125,13 @@ def write_towers(workspace: Workspace, config: Config, dataset: Dataset, hgnn: B
         save_weights(work.path("towers.weights.safetensors"), weights)
         work.path("features.json").write_text(spec.model_dump_json())
         users = features.inputs(np.arange(dataset.meta.num_users))
-        save_vectors(work.path("user_vectors.safetensors"), {"user": predict(tower, users)})
-        save_vectors(work.path("item_vectors.safetensors"), {TYPE: predict(tower, alone)})
+        items = {TYPE: embed_users(tower, alone)}
+        save_vectors(work.path("user_vectors.safetensors"), {"user": embed_users(tower, users)})
+        save_vectors(work.path("item_vectors.safetensors"), items)
+        write_replay(work.path("replay.safetensors"), tower, features, items, 0)
         work.space_id = "random"
         work.metrics["hgnn_space_id"] = "resampled"
         return work.commit()
-
-
-def predict(tower: Any, inputs: UserInputs) -> np.ndarray:
-    """The tower's outputs, block by block."""
-    blocks = range(0, len(inputs.pooled), 4096)
-    parts = [{name: array[at : at + 4096] for name, array in inputs._asdict().items()} for at in blocks]
-    return np.concatenate([np.asarray(tower(part)) for part in parts])
 
 
 if __name__ == "__main__":
