@@ -6,7 +6,8 @@ Both sides take the same batches of the workspace's dataset. A bare step is two 
 forward on random tensors of exactly the groups of sequences that CLUE's step makes (nothing is padded more), the mean
 of the output, backward, AdamW: no tokens, no gathering, no pooling, no loss, no batch making. `padded` is the same
 with every item and sequence padded to the batch's longest, which is what one writes first. Attention has no dropout
-in CLUE; the bare stack has it only with --dropout-in-attention.
+in CLUE; the bare stack has it only with --dropout-in-attention. On a busy machine compare processor time, of one
+thread (--set run.threads=1).
 """
 
 from __future__ import annotations
@@ -70,22 +71,27 @@ def main() -> None:
     sides: dict[str, Callable[[], None]] = {"clue": ours}
     for name, padded in (("bare", False), ("padded", True)):
         sides[name] = bare(backbone, shapes, padded, options.dropout_in_attention)
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for _ in range(options.rounds + 1):  # the first is for warming up
         for name, side in sides.items():
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             side()
-            seconds[name].append(time.perf_counter() - started)
-    median = {name: statistics.median(times[1:]) / options.steps for name, times in seconds.items()}
+            seconds[name].append((time.perf_counter() - started, time.process_time() - cpu))
+    wall, cpu_time = (
+        {name: statistics.median(pair[i] for pair in pairs[1:]) / options.steps for name, pairs in seconds.items()}
+        for i in range(2)
+    )
     rows = [
         {
             "step": name,
             "ms": round(1000 * each, 1),
+            "cpu_ms": round(1000 * cpu_time[name], 1),
             "users_per_second": round(settings.batch_size / each, 1),
-            "throughput_of_bare": round(median["bare"] / each, 3),
+            "throughput_of_bare": round(wall["bare"] / each, 3),
+            "of_bare_by_cpu_time": round(cpu_time["bare"] / cpu_time[name], 3),
             "tokens": round(statistics.mean(tokens(shape, name == "padded") for shape in shapes)),
         }
-        for name, each in median.items()
+        for name, each in wall.items()
     ]
     record("clue_throughput", rows, settings=settings.model_dump(mode="json"), threads=torch.get_num_threads())
 
