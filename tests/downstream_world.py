@@ -35,6 +35,10 @@ QUICK = (
     "downstream.epochs=8",
     "downstream.seeds=1",
     "downstream.components=4",
+    "downstream.sequence_items=8",
+    "downstream.sequence_dim=8",
+    "downstream.sequence_layers=1",
+    "downstream.lightgcn_epochs=2",
     "downstream.bootstrap=100",
     "run.threads=1",
 )

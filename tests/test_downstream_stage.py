@@ -17,8 +17,9 @@ from click.testing import Result
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config.downstream import TASKS
 from graphkit.datasets.store import Dataset
-from graphkit.downstream.future_listening import FutureExamples, FutureListening
+from graphkit.downstream.future_listening import FutureListening
 from graphkit.downstream.moments import Moment
+from graphkit.downstream.pair_examples import PairExamples
 from graphkit.downstream.panel import Panel
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import mean_embeddings, nmf
@@ -57,9 +58,9 @@ def opened(workspace: Workspace, *overrides: str) -> World:
     return World.of(workspace.upstream("downstream"), world.quick_config(*overrides))
 
 
-def prepared(workspace: Workspace) -> FutureExamples:
+def prepared(workspace: Workspace) -> PairExamples:
     found = FutureListening().prepare(opened(workspace))
-    assert isinstance(found, FutureExamples)
+    assert isinstance(found, PairExamples)
     return found
 
 

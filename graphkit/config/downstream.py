@@ -13,6 +13,7 @@ from graphkit.stages import ENCODERS
 #: In the order of the table.
 TASKS: Final = (
     "future-listening",
+    "next-item",
     "cluster-creators",
     "cluster-country",
     "cluster-language",
@@ -59,4 +60,8 @@ class DownstreamSection(Section):
     seeds: Positive = Field(default=3, description="trainings of each MLP; figures are means over them")
     neighbours: Positive = Field(default=50, description="nearest users of the clusters' nDCG (paper)")
     components: Positive = Field(default=64, description="factors of the NMF")
+    sequence_items: Positive = Field(default=50, description="latest items that the Transformer of next-item reads")
+    sequence_dim: Annotated[int, Field(gt=0, multiple_of=4)] = Field(default=64, description="its width")
+    sequence_layers: Positive = Field(default=2, description="its layers")
+    lightgcn_epochs: Positive = Field(default=24, description="passes of LightGCN over train")
     bootstrap: Positive = Field(default=1000, description="resamples of the users, for the 95 % intervals")

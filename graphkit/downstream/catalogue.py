@@ -42,6 +42,10 @@ class Catalogue:
     def size(self) -> int:
         return sum(self.num_items.values())
 
+    def of_type(self, name: str) -> slice:
+        """The items of a type."""
+        return slice(self.starts[name], self.starts[name] + self.num_items[name])
+
     @property
     def type_of(self) -> Longs:
         """The place of each item's type in the dataset's order: int64 [size]."""

@@ -11,8 +11,9 @@ import numpy.typing as npt
 
 from graphkit.downstream.cluster_labels import LABELS
 from graphkit.downstream.figures import Figure, MeanFigure
-from graphkit.downstream.rivals import Rival, VectorRival
+from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
+from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.evaluation.top_items import tie_order, top_items
 from graphkit.ties import tie_order as hashed
@@ -55,6 +56,9 @@ class Cluster:
         asked = np.flatnonzero(alike > 0)
         chosen = np.sort(asked[np.argsort(hashed(members[asked], world.seed))[: world.settings.max_users]])
         return LabelledUsers(world, members, labels, chosen, alike[chosen])
+
+    def specialists(self, world: World, rivals: list[Rival]) -> list[Rival]:
+        return []
 
 
 @dataclass(frozen=True)

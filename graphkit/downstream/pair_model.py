@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -38,15 +38,35 @@ def num_parameters(inputs: int, widths: Sequence[int]) -> int:
     return sum((before + 1) * after for before, after in pairwise([inputs, *widths]))
 
 
-class PairModel(nn.Module):
-    """Logits of (user, item): the dot product of two MLPs (CLUE, 4.1), "input-512-256-128-64"."""
+class VectorSide(nn.Module):
+    """Users or items by frozen vectors: an MLP of the row of a moment's table.
 
-    def __init__(self, users: Tensor, items: Tensor, widths: Sequence[int]) -> None:
+    ``tables`` are float32 [count, dim] by moment; the inputs are standardised over ``seen`` [n] rows of the moment
+    ``fitted``.
+    """
+
+    def __init__(self, tables: Mapping[str, Tensor], fitted: str, seen: Tensor, widths: Sequence[int]) -> None:
         super().__init__()
-        self.users = mlp(users, widths)
-        self.items = mlp(items, widths)
+        self.tables = dict(tables)
+        self.mlp = mlp(tables[fitted][seen], widths)
 
-    def forward(self, users: Tensor, items: Tensor) -> Tensor:
-        """``users`` [n, user dim] and ``items`` [n, item dim] -> [n]."""
-        logits: Tensor = (self.users(users) * self.items(items)).sum(dim=-1)
+    def forward(self, moment: str, rows: Tensor) -> Tensor:
+        """[n] -> [n, widths[-1]]."""
+        found: Tensor = self.mlp(self.tables[moment][rows])
+        return found
+
+
+class PairModel(nn.Module):
+    """Logits of (user, item): the dot product of two sides (CLUE, 4.1)."""
+
+    def __init__(self, users: nn.Module, items: nn.Module) -> None:
+        super().__init__()
+        self.users, self.items = users, items
+
+    def forward(self, moment: str, users: Tensor, items: Tensor) -> Tensor:
+        """``users`` [n] and ``items`` [n] -> [n]. Each user and item goes through its side once."""
+        user_rows, of_user = torch.unique(users, return_inverse=True)
+        item_rows, of_item = torch.unique(items, return_inverse=True)
+        user_side, item_side = self.users(moment, user_rows), self.items(moment, item_rows)
+        logits: Tensor = (user_side[of_user] * item_side[of_item]).sum(dim=-1)
         return logits

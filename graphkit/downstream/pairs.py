@@ -47,14 +47,19 @@ def sample_positives(pairs: pl.DataFrame, max_per_user: int, max_users: int, see
 
 
 def with_negatives(
-    moment: str, positives: pl.DataFrame, barred: pl.DataFrame, catalogue: Catalogue, rng: np.random.Generator
+    moment: str,
+    positives: pl.DataFrame,
+    barred: pl.DataFrame,
+    catalogue: Catalogue,
+    rng: np.random.Generator,
+    times: int = 1,
 ) -> Pairs:
-    """Each positive (``user``, ``item``) and beside it a random item of its type, all with equal chances, that is not
-    among the user's ``barred`` (``user``, ``item``): as many negatives as positives (KDD '24, 5.1.1)."""
+    """Each positive (``user``, ``item``), then ``times`` random items of its type, all with equal chances, that are
+    not among the user's ``barred`` (``user``, ``item``)."""
     users, items = (positives[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
-    drawn = draw_others(users, items, barred, catalogue, rng)
-    labels = np.repeat([True, False], len(users))
-    return Pairs(moment, np.concatenate([users, users]), np.concatenate([items, drawn]), labels)
+    drawn = draw_others(np.tile(users, times), np.tile(items, times), barred, catalogue, rng)
+    labels = np.repeat([True, False], [len(users), times * len(users)])
+    return Pairs(moment, np.tile(users, 1 + times), np.concatenate([items, drawn]), labels)
 
 
 def draw_others(

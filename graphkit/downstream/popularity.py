@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import Final
@@ -15,7 +15,6 @@ from scipy import sparse
 from graphkit import schemas
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.pairs import Pairs
-from graphkit.downstream.rivals import Scorer
 from graphkit.downstream.world import World
 
 #: Days before a moment that count.
@@ -41,14 +40,10 @@ class DemographicPopularity:
         whose = "users of the same country and age band" if self._groups.max() > 0 else "all users"
         return f"share of {whose} who met the item by a strong signal in the last {_DAYS} days"
 
-    def fit(self, training: Pairs, validation: Pairs, seed: int) -> Scorer:
+    def fit(self, training: Pairs, validation: Pairs, seed: int) -> ShareScorer:
         """Only the share above which a user is taken to meet the item is learned, from the training users."""
-        threshold = best_threshold(self._scores(training), training.labels)
-        return lambda pairs: self._scores(pairs) - threshold
-
-    def _scores(self, pairs: Pairs) -> Floats:
-        scores: Floats = self._shares[pairs.moment][self._groups[pairs.users], pairs.items]
-        return scores
+        scorer = ShareScorer(self._groups, self._shares, 0.0)
+        return replace(scorer, threshold=best_threshold(scorer.pairs(training), training.labels))
 
     @cached_property
     def _groups(self) -> Longs:
@@ -79,6 +74,23 @@ class DemographicPopularity:
         overall = counts.sum(axis=0) / max(active.sum(), 1)
         share: Floats = ((counts + _PRIOR_USERS * overall) / (size[:, None] + _PRIOR_USERS)).astype(np.float32)
         return share
+
+
+@dataclass(frozen=True)
+class ShareScorer:
+    """By how much a share is above the threshold (``Scorer``)."""
+
+    groups: Longs  # [num_users]
+    shares: dict[str, Floats]  # per moment [groups, items]
+    threshold: float
+
+    def pairs(self, pairs: Pairs) -> Floats:
+        found: Floats = self.shares[pairs.moment][self.groups[pairs.users], pairs.items] - self.threshold
+        return found
+
+    def ranking(self, moment: str, users: Longs, items: slice) -> Floats:
+        found: Floats = self.shares[moment][self.groups[users], items] - self.threshold
+        return found
 
 
 def best_threshold(scores: Floats, labels: npt.NDArray[np.bool_]) -> float:

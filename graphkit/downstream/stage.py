@@ -18,10 +18,11 @@ from graphkit.config import Config
 from graphkit.downstream.pair_model import num_parameters
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import representations
-from graphkit.downstream.rivals import Rival, VectorRival
+from graphkit.downstream.rivals import Rival
 from graphkit.downstream.table import Row, task_rows
 from graphkit.downstream.task import NotApplicable, Task
 from graphkit.downstream.tasks import ALL_TASKS
+from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.errors import ArtefactError
 from graphkit.progress import say, track
@@ -73,10 +74,11 @@ class _Laboratory:
 
     def __init__(self, world: World, rivals: list[Rival]) -> None:
         self.world, self.rivals = world, rivals
+        self.rows_of: dict[str, Rival] = {}  # by name, also those of one task alone
         self.rows: list[Row] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.left_out: dict[str, str] = {}
-        self.seconds = {rival.name: 0.0 for rival in rivals}
+        self.seconds: dict[str, float] = {}
 
     def run(self, task: Task, resamples: int) -> None:
         prepared = task.prepare(self.world)
@@ -86,17 +88,19 @@ class _Laboratory:
             return
         self.tasks[task.name] = {"what": task.what, "users": len(prepared.users), **prepared.counts}
         figures = {}
-        for rival in track(self.rivals, task.name, len(self.rivals)):
+        rivals = [*self.rivals, *task.specialists(self.world, self.rivals)]
+        for rival in track(rivals, task.name, len(rivals)):
+            self.rows_of[rival.name] = rival
             started = perf_counter()
             if (measured := prepared.measure(rival)) is not None:
                 figures[rival.name] = measured
-                self.seconds[rival.name] += perf_counter() - started
+                self.seconds[rival.name] = self.seconds.get(rival.name, 0) + perf_counter() - started
         groups = self.world.panel.groups(prepared.users)
         self.rows += task_rows(task.name, figures, groups, resamples, self.world.seed)
 
     def costs(self) -> list[dict[str, Any]]:
         """What each row of the table took: the making of its vectors (of an encoder its training), and the tasks."""
-        return [self._cost(rival) | {"tasks s": round(self.seconds[rival.name], 1)} for rival in self.rivals]
+        return [self._cost(self.rows_of[name]) | {"tasks s": round(took, 1)} for name, took in self.seconds.items()]
 
     def _cost(self, rival: Rival) -> dict[str, Any]:
         vectors = rival.vectors if isinstance(rival, VectorRival) else None
@@ -115,7 +119,7 @@ def _write(work: StageWork, found: _Laboratory) -> None:
     table.write_parquet(work.path(RESULTS_FILE))
     about = {
         "tasks": found.tasks,
-        "models": {rival.name: rival.what for rival in found.rivals},
+        "models": {name: rival.what for name, rival in found.rows_of.items()},
         "left_out": found.left_out,
         "results": table.to_dicts(),
     }

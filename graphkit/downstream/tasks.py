@@ -7,6 +7,7 @@ from typing import Final
 from graphkit.downstream.cluster_labels import LABELS
 from graphkit.downstream.clusters import Cluster
 from graphkit.downstream.future_listening import FutureListening
+from graphkit.downstream.next_item import NextItem
 from graphkit.downstream.task import Task
 
-ALL_TASKS: Final[tuple[Task, ...]] = (FutureListening(), *(Cluster(label) for label in LABELS))
+ALL_TASKS: Final[tuple[Task, ...]] = (FutureListening(), NextItem(), *(Cluster(label) for label in LABELS))

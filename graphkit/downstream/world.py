@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+
+import torch
 
 from graphkit.artefacts import Batch
 from graphkit.config import Config
@@ -33,6 +36,11 @@ class World:
         catalogue = Catalogue.of(dataset, load_vectors(upstream["hgnn"].path(EMBEDDINGS_FILE)))
         panel = Panel.of(dataset, config.downstream, config.run.seed)
         return cls(dataset, catalogue, panel, config.downstream, config.run.seed, config.run.threads)
+
+    @cached_property
+    def item_tables(self) -> dict[str, torch.Tensor]:
+        """What the item side of pair models reads, by moment: float32 [items, dim]."""
+        return {moment.name: torch.from_numpy(self.catalogue.features(moment.name)) for moment in self.moments}
 
     @property
     def timed(self) -> bool:
