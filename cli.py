@@ -483,6 +483,10 @@ def evaluate_users(
 
     \b
     Tasks:    future-listening   which items a user meets in the next days: accuracy, AUC
+              next-item          the next new item: HR@1, NDCG@10, MRR among 100 sampled ones, and among all
+              creator-follow     whom a user starts to follow: accuracy, AUC
+              profile-country, profile-age
+                                 what the vector tells of a person: accuracy, mean recall
               cluster-creators, cluster-country, cluster-language, cluster-onboarding
                                  whether the nearest users are alike: nDCG@50
     Example:  graphkit evaluate-users -w demo --vectors autoencoder --tasks future-listening

@@ -62,9 +62,14 @@ def taste(numbers: np.ndarray) -> np.ndarray:
     return numbers % TASTES
 
 
+def creator(item_type: str, item: int) -> str:
+    """Two items each, of one taste."""
+    return f"{item_type} {item // (2 * TASTES)}-{item % TASTES}"
+
+
 def interactions(timed: bool = True, seed: int = 0) -> pl.DataFrame:
     """Of each type: six random items long before, two of the taste in the label period's first week, two in the
-    test period's, and one of each later than the first week."""
+    test period's, one of each later than the first week, and a follow in every period."""
     rng = np.random.default_rng(seed)
     rows = []
     for user in range(NUM_USERS):
@@ -75,6 +80,8 @@ def interactions(timed: bool = True, seed: int = 0) -> pl.DataFrame:
             for item, day in zip([*before, *mine[:6]], days, strict=True):
                 rows.append((user, item_type, int(item), "stream", day))
             rows.append((user, item_type, int(rng.integers(count)), "follow", 50.0))
+            rows.append((user, item_type, int(mine[6]), "follow", 20.0))
+            rows.append((user, item_type, int(mine[7]), "follow", -3.0))
     frame = pl.DataFrame(rows, schema=["user", "item_type", "item", "signal", "days"], orient="row")
     time = pl.lit(CUTOFF) - pl.duration(milliseconds=(pl.col("days") * 86_400_000).cast(pl.Int64))
     return frame.select(
@@ -107,7 +114,7 @@ def write_dataset(
     with workspace.begin(StageSpec("dataset", {"timed": timed}, 0)) as work:
         rows.write_parquet(work.path("interactions/part-00000.parquet"))
         items = [
-            {"item_type": t, "item": i, "item_id": f"{t}-{i}", "language": "sv", "creator": f"{t} {i // TASTES}"}
+            {"item_type": t, "item": i, "item_id": f"{t}-{i}", "language": "sv", "creator": creator(t, i)}
             for t, count in ITEMS.items()
             for i in range(count)
         ]

@@ -14,6 +14,9 @@ from graphkit.stages import ENCODERS
 TASKS: Final = (
     "future-listening",
     "next-item",
+    "creator-follow",
+    "profile-country",
+    "profile-age",
     "cluster-creators",
     "cluster-country",
     "cluster-language",
@@ -39,6 +42,7 @@ class DownstreamSection(Section):
     )
     tasks: tuple[TaskName, ...] | None = Field(default=None, description="None: every task that applies")
     horizon_days: Positive = Field(default=7, description="how far ahead listening is to be foreseen (paper)")
+    follow_signal: str = Field(default="follow", description="the signal that creator-follow foresees")
     test_share: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.4, description="users that figures are over; the MLP sees none of them"
     )

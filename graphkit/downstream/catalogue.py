@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from graphkit.vectors import Vectors
 
 Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
+_GROUP: Final = "group"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Catalogue:
     starts: Mapping[str, int]  # the first item of each type, in the dataset's order
     num_items: Mapping[str, int]
     embeddings: Mapping[str, Floats]  # per moment the graph network's, [all items, dim], all types in one space
+    members: pl.DataFrame | None = None  # of a catalogue of groups: item_type, item, and the item's group within it
 
     @classmethod
     def of(cls, dataset: Dataset, embeddings: Vectors) -> Catalogue:
@@ -37,6 +39,25 @@ class Catalogue:
             moment: np.concatenate([embeddings[f"{moment}/{name}"] for name in types]) for moment in (FIT, SERVE)
         }
         return cls(starts, {name: counts[name] for name in types}, stacked)
+
+    def grouped(self, items: pl.DataFrame, column: str) -> Catalogue:
+        """The values of a column of the items (``Dataset.items`` without nulls in it) as a catalogue of their own:
+        rows of an item are rows of its group, whose embedding is the mean of its items'."""
+        numbered = items.select(
+            schemas.ITEM_TYPE,
+            pl.col(schemas.ITEM).cast(pl.Int64),
+            (pl.col(column).rank("dense").over(schemas.ITEM_TYPE).cast(pl.Int64) - 1).alias(_GROUP),
+        )
+        sizes = dict(numbered.group_by(schemas.ITEM_TYPE).agg(pl.col(_GROUP).max() + 1).rows())
+        counts = {name: int(sizes.get(name, 0)) for name in self.starts}
+        starts = dict(zip(counts, np.cumsum([0, *counts.values()])[:-1].tolist(), strict=True))
+        item = numbered.select(_numbers(self.starts, schemas.ITEM)).to_series().to_numpy()
+        group = numbered.select(_numbers(starts, _GROUP)).to_series().to_numpy()
+        shape = (sum(counts.values()), self.size)
+        mean = sparse.csr_array((np.ones(len(item), np.float32), (group, item)), shape=shape)
+        weight = np.bincount(group, minlength=shape[0]).astype(np.float32)[:, None]
+        means = {moment: (mean @ vectors) / weight for moment, vectors in self.embeddings.items()}
+        return Catalogue(starts, counts, means, numbered)
 
     @property
     def size(self) -> int:
@@ -58,12 +79,15 @@ class Catalogue:
 
     def column(self) -> pl.Expr:
         """The item number of rows of ``Dataset.interactions``."""
-        start = pl.col(schemas.ITEM_TYPE).replace_strict(dict(self.starts), return_dtype=pl.Int64)
-        return (start + pl.col(schemas.ITEM)).alias(schemas.ITEM)
+        return _numbers(self.starts, schemas.ITEM)
 
     def pairs(self, rows: pl.LazyFrame) -> pl.DataFrame:
         """Distinct ``user`` (i64), ``item`` (i64) of the rows, sorted."""
-        chosen = rows.select(pl.col(schemas.USER).cast(pl.Int64), self.column())
+        rows = rows.select(pl.col(schemas.USER, schemas.ITEM).cast(pl.Int64), schemas.ITEM_TYPE)
+        if self.members is not None:
+            joined = rows.join(self.members.lazy(), on=[schemas.ITEM_TYPE, schemas.ITEM])
+            rows = joined.drop(schemas.ITEM).rename({_GROUP: schemas.ITEM})
+        chosen = rows.select(schemas.USER, self.column())
         return chosen.unique().sort(schemas.USER, schemas.ITEM).collect()
 
     def matrix(self, rows: pl.LazyFrame, num_users: int) -> Any:
@@ -71,3 +95,9 @@ class Catalogue:
         pairs = self.pairs(rows)
         ends = (pairs[schemas.USER].to_numpy(), pairs[schemas.ITEM].to_numpy())
         return sparse.csr_array((np.ones(pairs.height, np.float32), ends), shape=(num_users, self.size))
+
+
+def _numbers(starts: Mapping[str, int], column: str) -> pl.Expr:
+    """A number within the type, in ``column``, as one over all types."""
+    start = pl.col(schemas.ITEM_TYPE).replace_strict(dict(starts), return_dtype=pl.Int64)
+    return (start + pl.col(column)).alias(schemas.ITEM)

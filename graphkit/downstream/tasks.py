@@ -6,8 +6,16 @@ from typing import Final
 
 from graphkit.downstream.cluster_labels import LABELS
 from graphkit.downstream.clusters import Cluster
+from graphkit.downstream.creator_follow import CreatorFollow
 from graphkit.downstream.future_listening import FutureListening
 from graphkit.downstream.next_item import NextItem
+from graphkit.downstream.profiling import ATTRIBUTES, Profile
 from graphkit.downstream.task import Task
 
-ALL_TASKS: Final[tuple[Task, ...]] = (FutureListening(), NextItem(), *(Cluster(label) for label in LABELS))
+ALL_TASKS: Final[tuple[Task, ...]] = (
+    FutureListening(),
+    NextItem(),
+    CreatorFollow(),
+    *(Profile(attribute) for attribute in ATTRIBUTES),
+    *(Cluster(label) for label in LABELS),
+)
