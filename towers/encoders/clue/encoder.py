@@ -26,11 +26,9 @@ class ContrastiveEncoder:
     def __init__(self, model: Contrastive, catalogue: Catalogue, layout: Layout) -> None:
         self.device = choose_device("auto")
         self.model, self.catalogue, self.layout = model.to(self.device).eval(), catalogue, layout
+        # Where services are signals an item has a vector in each, else one.
         services = 1 if catalogue.services is not None else model.shape.backbone.services
-        width = model.shape.backbone.dim
-        self._items = np.zeros(
-            (services * len(catalogue.tokens), width), np.float32
-        )  # by service, where it is a signal
+        self._items = np.zeros((services * len(catalogue.tokens), model.shape.backbone.dim), np.float32)
         self._known = np.zeros(len(self._items), dtype=bool)
 
     @property
@@ -52,17 +50,18 @@ class ContrastiveEncoder:
 
     @torch.no_grad()
     def _row_vectors(self, rows: Sequences) -> Floats:
-        keys = (
-            rows.items
-            if self.catalogue.services is not None
-            else rows.services * len(self.catalogue.tokens) + rows.items
-        )
+        keys = self._keys(rows)
         self._encode_items(keys, rows)
         distinct, index = np.unique(keys, return_inverse=True)
         parts = (self._items[distinct], index.reshape(-1), rows.indptr)
         items, at, indptr = (torch.from_numpy(np.ascontiguousarray(part)).to(self.device) for part in parts)
         vectors: Floats = self.model.row_vectors(items, at, indptr).cpu().numpy()
         return vectors
+
+    def _keys(self, rows: Sequences) -> Ints:
+        """The row of ``_items`` of each behaviour: int64 [num_behaviours]."""
+        by_signal = self.catalogue.services is None
+        return rows.services * len(self.catalogue.tokens) + rows.items if by_signal else rows.items
 
     def _encode_items(self, keys: Ints, rows: Sequences) -> None:
         new, first = np.unique(keys[fresh := ~self._known[keys]], return_index=True)
