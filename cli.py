@@ -597,8 +597,8 @@ def run(
     workspace = _workspace(root)
     recommended: dict[str, Any] | None = {} if make_sample else None
     if dry_run:
-        stages = pipeline.chain(make_sample or card is not None)
         config = _config(root, preset, overrides, seed, recommended)
+        stages = pipeline.chain(make_sample or card is not None, config)
         console.show_plan(pipeline.plan(workspace, config, stages, new_dataset=card is not None), as_json)
         return
     if card is not None and source is not None:
@@ -767,6 +767,41 @@ def embed_new_items(items: Path, edges: Path | None, strict: bool, dry_run: bool
         from graphkit import embed_new_items as embed
 
         console.show_batch(embed(workspace, items, edges, strict), as_json)
+        return
+    console.show_batch(done, as_json, fresh=False)
+
+
+@main.command("import-user-vectors")
+@click.argument("pairs", nargs=-1, required=True, metavar="NAME=FILE…")
+@click.option("--strict", is_flag=True, help="Refuse the files if a single row must be rejected.")
+@click.option("--dry-run", is_flag=True, help="Check the files, print what would be written, and do nothing.")
+@_options(in_workspace, as_json, manners)
+def import_user_vectors(pairs: tuple[str, ...], strict: bool, dry_run: bool, root: Path, as_json: bool) -> None:
+    """Import vectors of users that another system made, as an input of the user tower.
+
+    FILE (Parquet, CSV, TSV, JSON Lines) has user_id, vector (a list of numbers) and, if you have it, as_of: fit for
+    a vector made before the label period, serve for one made before the cut-off. A row without as_of counts for
+    both, and must then be older than the label period. A user without a vector counts as unknown. train-towers reads
+    the vectors that towers.user_vectors names. A batch holds the vectors of this call alone: give all at once.
+
+    \b
+    Example:  graphkit import-user-vectors music=music.parquet -w demo
+              graphkit train-towers --set towers.user_vectors=[music] -w demo
+    """
+    from graphkit import console
+    from graphkit.vector_import.spec import import_spec, read_pairs
+
+    workspace, files = _workspace(root), read_pairs(pairs)
+    if dry_run:
+        from graphkit.vector_import.stage import plan_import
+
+        console.show_facts(plan_import(workspace, files, strict), as_json, title="dry run: nothing is written")
+        return
+    done = workspace.finished(import_spec(workspace, files, strict))
+    if done is None:
+        from graphkit import import_user_vectors as read
+
+        console.show_batch(read(workspace, files, strict), as_json)
         return
     console.show_batch(done, as_json, fresh=False)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle
     from graphkit.synthetic.world import sample_world
     from graphkit.variants.train import train_variants
+    from graphkit.vector_import.stage import import_user_vectors
 
 __all__ = [
     "Bundle",
@@ -48,6 +49,7 @@ __all__ = [
     "evaluate_users",
     "export_graph",
     "import_dataset",
+    "import_user_vectors",
     "load_config",
     "measure_claims",
     "sample_world",
@@ -72,6 +74,7 @@ _HOMES = {
     "evaluate_users": "graphkit.downstream.stage",
     "export_graph": "graphkit.graph_formats.export",
     "import_dataset": "graphkit.datasets.ingest",
+    "import_user_vectors": "graphkit.vector_import.stage",
     "load_config": "graphkit.config",
     "measure_claims": "graphkit.claims.measure",
     "sample_world": "graphkit.synthetic.world",

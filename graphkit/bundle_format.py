@@ -4,6 +4,7 @@
 ``item_vectors.safetensors``   item tower outputs, ``<type>`` float32 [num_items, dim], L2-normalised
 ``embeddings.safetensors``     HGNN embeddings of every type, ``<type>`` float32 [num_items, embedding_dim]
 ``pooled_vectors.safetensors`` only where the user tower pools other item vectors than these: the same for those
+``input_vectors.safetensors``  only where the user tower reads user vectors: ``<name>`` float32 [num_users, dim]
 ``items.parquet``              the catalogue: ``item_type``, ``item`` (row within its type), ``item_id``, title, …
 ``users.parquet``              ``user_id`` (sorted) and ``user`` (row)
 ``user_categorical.safetensors``  ``categorical`` int32 [num_users, num_features]
@@ -28,6 +29,7 @@ from pydantic import BaseModel, ConfigDict
 
 from graphkit.config.sections import IndexKind
 from graphkit.vectors import EMBEDDINGS_FILE as EMBEDDINGS_FILE
+from graphkit.vectors import INPUT_VECTORS_FILE as INPUT_VECTORS_FILE
 from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
 from graphkit.vectors import POOLED_VECTORS_FILE as POOLED_VECTORS_FILE
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from graphkit.user_features import UNKNOWN, WEAK, FeatureSpec, Pool, UserInputs
+from graphkit.user_features import ONBOARDING, UNKNOWN, FeatureSpec, Pool, UserInputs, is_weak
 
 AS_IS: Final = "as is"
 WEAK_SIGNALS: Final = "weak signals"
+CHOICES: Final = "onboarding choices"
 DEMOGRAPHICS: Final = "demographics"
 
 
@@ -24,14 +25,20 @@ class Pattern(NamedTuple):
     def of(self, inputs: UserInputs, spec: FeatureSpec) -> UserInputs:
         """``inputs`` as they are for users of whom this is missing; a history that is missing is an empty one."""
         width, pooled, categorical = sum(spec.pool_widths), inputs.pooled.copy(), inputs.categorical.copy()
+        vectors = inputs.vectors.copy()
         for turn, gone in enumerate(self.missing):
             rows = slice(turn, None, len(self.missing))
             for place, pool in enumerate(spec.pools):
-                if gone & {_history(pool), WEAK_SIGNALS if pool.group == WEAK else ""}:
+                if gone & _features_of(pool):
                     pooled[rows, place * width : (place + 1) * width] = 0
+            start = 0
+            for name, one in spec.vectors.items():
+                if _vector(name) in gone:
+                    vectors[rows, start : start + one.dim] = 0
+                start += one.dim
             if DEMOGRAPHICS in gone:
                 categorical[rows] = UNKNOWN
-        return inputs._replace(pooled=pooled, categorical=categorical)
+        return inputs._replace(pooled=pooled, categorical=categorical, vectors=vectors)
 
 
 def missing_patterns(spec: FeatureSpec) -> tuple[Pattern, ...]:
@@ -47,11 +54,22 @@ def missing_patterns(spec: FeatureSpec) -> tuple[Pattern, ...]:
 
 
 def _features(spec: FeatureSpec) -> tuple[str, ...]:
-    """What may be missing: each item type's history under all signals, the weak signals, the categorical features."""
-    found = dict.fromkeys(_history(pool) for pool in spec.pools)
-    weak = [WEAK_SIGNALS] if any(pool.group == WEAK for pool in spec.pools) else []
-    return (*found, *weak, *([DEMOGRAPHICS] if spec.categorical else []))
+    """What may be missing: each item type's history under all signals, the weak signals, what was chosen on
+    registering, the categorical features, and each user vector."""
+    of_pools = dict.fromkeys(name for pool in spec.pools for name in sorted(_features_of(pool)))
+    histories = [name for name in of_pools if name not in (WEAK_SIGNALS, CHOICES)]
+    others = [name for name in (WEAK_SIGNALS, CHOICES) if name in of_pools]
+    demographics = [DEMOGRAPHICS] if spec.categorical else []
+    return (*histories, *others, *demographics, *map(_vector, spec.vectors))
 
 
-def _history(pool: Pool) -> str:
-    return f"{pool.item_type} history"
+def _features_of(pool: Pool) -> set[str]:
+    """The features that the pool is a part of: it is empty where one of them is missing."""
+    if pool.group == ONBOARDING:
+        return {CHOICES}
+    history = f"{pool.item_type} history"
+    return {history, WEAK_SIGNALS} if is_weak(pool.group) else {history}
+
+
+def _vector(name: str) -> str:
+    return f"{name} vector"

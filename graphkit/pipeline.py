@@ -19,7 +19,7 @@ from graphkit.errors import ArtefactError, GraphkitError, InputError
 from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
-from graphkit.stages import ALL_STAGES, STAGES
+from graphkit.stages import ALL_STAGES, ENCODERS, STAGES, with_encoders
 from graphkit.text import model_identity
 from graphkit.variants.runs import run_inputs
 
@@ -41,16 +41,22 @@ COMMANDS = {
 BLENDED = ("graph", "hgnn", "towers", "edges")
 
 
-def chain(make_sample: bool) -> list[str]:
-    """The stages of a run: all, or all but the dataset where it is there already."""
-    return [stage for stage in STAGES if make_sample or stage != "dataset"]
+def chain(make_sample: bool, config: Config) -> list[str]:
+    """The stages of a run: all, or all but the dataset where it is there already, and the user encoders that
+    ``config`` names before the towers."""
+    return list(with_encoders((s for s in STAGES if make_sample or s != "dataset"), config.towers.user_vectors))
 
 
-def upstream_batches(workspace: Workspace, stage: str) -> list[Batch]:
+def command_words(stage: str) -> list[str]:
+    """The command that makes a stage of the chain, word by word."""
+    return ["train-encoder", stage] if stage in ENCODERS else [COMMANDS[stage]]
+
+
+def upstream_batches(workspace: Workspace, stage: str, config: Config) -> list[Batch]:
     """What ``stage`` reads; the report reads every stage there is."""
     if stage == "report":
         return [workspace.current(name) for name in STAGES if name != "report" and workspace.has(name)]
-    return list(workspace.upstream(stage).values())
+    return list(workspace.upstream(stage, config).values())
 
 
 def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
@@ -64,7 +70,7 @@ def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
         inputs = peer_inputs()
     elif stage == "blend":
         inputs = {name: workspace.peek(name).id for name in BLENDED}
-    return StageSpec.of(stage, config, upstream_batches(workspace, stage), inputs)
+    return StageSpec.of(stage, config, upstream_batches(workspace, stage, config), inputs)
 
 
 def finished(workspace: Workspace, stage: str, config: Config) -> Batch | None:
@@ -95,12 +101,13 @@ def run_chain(
             fix="add --sample, or --card CARD --source FOLDER, or run `graphkit import` first",
         )
     done: list[tuple[Batch, bool]] = [] if make_sample else [(workspace.current("dataset"), False)]
-    for stage in chain(make_sample):
+    for stage in chain(make_sample, resolve()):
         batch = finished(workspace, stage, resolve())
         made = batch is None
         if made:
-            say(f"{stage}: {COMMANDS[stage]} …")
-            spawn([COMMANDS[stage], *words, "--quiet"] if _quiet() else [COMMANDS[stage], *words])
+            command = command_words(stage)
+            say(f"{stage}: {' '.join(command)} …")
+            spawn([*command, *words, *(["--quiet"] if _quiet() else [])])
             batch = workspace.current(stage)
         assert batch is not None  # narrows for mypy
         done.append((batch, made))
@@ -151,10 +158,11 @@ def plan(
         pending = pending or state != "up to date"
         if workspace.has(stage):
             cost = workspace.current(stage).manifest
+        reads = (*ALL_STAGES[stage].upstream, *config.further_upstream(stage))
         rows.append(
             {
                 "stage": stage,
-                "reads": ", ".join(ALL_STAGES[stage].upstream) or ("every stage" if stage == "report" else "-"),
+                "reads": ", ".join(reads) or ("every stage" if stage == "report" else "-"),
                 "writes": f"{stage}/{batch_id}",
                 "state": state,
                 "last seconds": cost.wall_seconds if cost else None,

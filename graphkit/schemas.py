@@ -41,6 +41,8 @@ NEIGHBOUR_ID: Final = "neighbour_id"
 NEIGHBOUR_TYPE: Final = "neighbour_type"
 KIND: Final = "kind"
 WEIGHT: Final = "weight"
+VECTOR: Final = "vector"
+AS_OF: Final = "as_of"
 
 # --- integer ids inside the dataset artefact -----------------------------------------------------
 USER: Final = "user"
@@ -122,6 +124,12 @@ NEW_EDGES: Final = {
     KIND: Column("str"),
     WEIGHT: Column("f32"),
 }
+#: Vectors of users that were made elsewhere; ``as_of``: before the label period (fit) or the cut-off (serve).
+USER_VECTORS: Final = {
+    USER_ID: Column("str", required=True, nullable=False),
+    VECTOR: Column("list[f32]", required=True, nullable=False),
+    AS_OF: Column("str"),
+}
 
 
 def polars_dtype(name: str) -> pl.DataType:
@@ -135,4 +143,5 @@ def polars_dtype(name: str) -> pl.DataType:
         "u32": pl.UInt32(),
         "datetime": pl.Datetime("ms", "UTC"),
         "list[str]": pl.List(pl.String()),
+        "list[f32]": pl.List(pl.Float32()),
     }[name]

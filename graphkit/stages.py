@@ -5,6 +5,7 @@ Known without importing any stage, so that an up-to-date stage is recognised in 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 
@@ -46,7 +47,9 @@ ENCODERS: Final = {
 }
 #: Stages that several processes can make together (``torch.distributed.run``).
 TOGETHER: Final = frozenset({"hgnn", "towers", "clue", "simclr", "shopperbert"})
-#: Beside the chain: each made by its own command, never by `graphkit run`.
+#: The user vectors that were imported.
+USER_VECTORS: Final = "user-vectors"
+#: Beside the chain: each made by its own command; `graphkit run` makes the encoders that the towers read.
 SIDE_STAGES: Final = {
     "blend": Stage("graphkit tune-blend", (), ("dataset",)),
     **ENCODERS,
@@ -55,6 +58,23 @@ SIDE_STAGES: Final = {
         "graphkit evaluate-users", ("downstream",), ("dataset", "graph", "hgnn", *ENCODERS), tuple(ENCODERS)
     ),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
+    USER_VECTORS: Stage("graphkit import-user-vectors", (), ("dataset",)),
 }
 #: Every stage that a workspace may hold batches of.
 ALL_STAGES: Final = STAGES | SIDE_STAGES
+
+
+def vector_stage(name: str) -> str:
+    """The stage that makes the user vectors ``name``: an encoder of that name, else the import."""
+    return name if name in ENCODERS else USER_VECTORS
+
+
+def vector_stages(names: Iterable[str]) -> tuple[str, ...]:
+    """The stages behind the user vectors ``names``, each once."""
+    return tuple(dict.fromkeys(map(vector_stage, names)))
+
+
+def with_encoders(stages: Iterable[str], names: Iterable[str]) -> tuple[str, ...]:
+    """``stages`` with the encoders among the user vectors ``names`` before the towers."""
+    before = {"towers": tuple(name for name in names if name in ENCODERS)}
+    return tuple(each for stage in stages for each in (*before.get(stage, ()), stage))

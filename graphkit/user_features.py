@@ -1,4 +1,4 @@
-"""User features: pooled item embeddings of a user's history, and categorical features.
+"""User features: pooled item embeddings of a user's history, categorical features, and user vectors.
 
 The one code path from histories to the user tower's inputs: training, evaluation and serving all call it,
 so a served vector is the vector that was trained. numpy alone.
@@ -6,18 +6,23 @@ so a served vector is the vector that was trained. numpy alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 from safetensors.numpy import load_file, save_file
 
+from graphkit.user_vectors import UserVectors
+
 STRONG: Final = "strong"
 WEAK: Final = "weak"
+#: What a user chose on registering.
+ONBOARDING: Final = "onboarding"
 #: Up to so many users are pooled by numpy alone.
 _FEW_USERS: Final = 16
 #: Categorical slot of a value that was missing or not seen in training.
@@ -28,8 +33,24 @@ Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
 
 
+def weak_group(signal: str) -> str:
+    """The group of one weak signal, pooled apart from the others."""
+    return f"{WEAK}.{quote(signal, safe='')}"
+
+
+def is_weak(group: str) -> bool:
+    """Whether a group is of weak signals: of all, or of one."""
+    return group == WEAK or group.startswith(f"{WEAK}.")
+
+
+def group_signals(group: str, strong: Sequence[str], weak: Sequence[str]) -> tuple[str, ...]:
+    """The signals of a group of a dataset with the signals ``strong`` and ``weak``; none of ``ONBOARDING``."""
+    apart = {weak_group(signal): (signal,) for signal in weak}
+    return {STRONG: tuple(strong), WEAK: tuple(weak), ONBOARDING: (), **apart}[group]
+
+
 class Pool(NamedTuple):
-    """One pooled block: the items of ``item_type`` that the user met through ``group`` signals."""
+    """One pooled block: the items of ``item_type`` that the user met through ``group`` signals, or chose at first."""
 
     item_type: str
     group: str
@@ -41,10 +62,14 @@ class Pool(NamedTuple):
 
 @dataclass(frozen=True)
 class History:
-    """Distinct items per user, oldest first: those of user ``u`` are ``items[indptr[u]:indptr[u + 1]]``."""
+    """Distinct items per user, oldest first: those of user ``u`` are ``items[indptr[u]:indptr[u + 1]]``.
+
+    ``weights`` are what each counts in a mean; None: all the same.
+    """
 
     indptr: npt.NDArray[np.int64]  # [num_users + 1]
     items: npt.NDArray[np.int32]  # [num_pairs]
+    weights: Floats | None = None  # [num_pairs]
 
     @property
     def num_users(self) -> int:
@@ -56,14 +81,43 @@ class History:
 
     def pairs(self, users: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """``(row, item)`` of every history entry of ``users``; ``row`` counts along ``users``."""
+        row, place = self.entries(users)
+        return row, self.items[place]
+
+    def entries(self, users: Ints) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """``(row, place)`` of every history entry of ``users``; ``row`` counts along ``users``, ``place`` in
+        ``items``."""
         start = self.indptr[users]
         length = self.indptr[users + 1] - start
         row = np.repeat(np.arange(len(users)), length)
         offset = np.arange(len(row)) - np.repeat(np.cumsum(length) - length, length)
-        return row, self.items[start[row] + offset]
+        return row, start[row] + offset
+
+    def select(self, users: Ints) -> History:
+        """The history of ``users``, renumbered 0..n-1."""
+        row, place = self.entries(users)
+        return self._taken(row, place, len(users))
+
+    def where(self, keep: Flags) -> History:
+        """The entries that are True in ``keep`` [num_pairs]."""
+        row = np.repeat(np.arange(self.num_users), np.diff(self.indptr))
+        return self._taken(row[keep], np.flatnonzero(keep), self.num_users)
+
+    def _taken(self, row: Ints, place: Ints, num_rows: int) -> History:
+        indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=num_rows))]).astype(np.int64)
+        return History(indptr, self.items[place], None if self.weights is None else self.weights[place])
 
 
 Histories = dict[Pool, History]
+
+
+class VectorInput(BaseModel):
+    """User vectors of one name: their width, and what they are multiplied by so that a value is of order one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dim: int
+    scale: float
 
 
 class FeatureSpec(BaseModel):
@@ -71,7 +125,9 @@ class FeatureSpec(BaseModel):
 
     ``categorical`` maps a feature (``country``, ``age``) to its vocabulary; value ``v`` has the id
     ``1 + vocabulary.index(v)``, anything else has 0. Ages are binned by ``age_edges`` first. ``embedding_dim`` is the
-    width of the item vectors that are pooled; without ``counts`` a pool is their mean alone.
+    width of the item vectors that are pooled; without ``counts`` a pool is their mean alone. ``half_life_days``: that
+    mean is weighted, an item met so much earlier counting half (None: a plain mean). ``vectors`` are the user vectors
+    by name, side by side in this order.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -79,8 +135,10 @@ class FeatureSpec(BaseModel):
     pools: tuple[Pool, ...]
     embedding_dim: int
     counts: bool = True
+    half_life_days: float | None = None
     categorical: dict[str, tuple[str, ...]] = {}
     age_edges: tuple[int, ...] = (18, 25, 30, 35, 45, 55, 65)
+    vectors: dict[str, VectorInput] = {}
 
     @property
     def pool_widths(self) -> tuple[int, ...]:
@@ -91,6 +149,11 @@ class FeatureSpec(BaseModel):
     def pooled_dim(self) -> int:
         """Width of the dense input: every pool's blocks side by side."""
         return len(self.pools) * sum(self.pool_widths)
+
+    @property
+    def vectors_dim(self) -> int:
+        """Width of all user vectors side by side."""
+        return sum(vector.dim for vector in self.vectors.values())
 
     def encode(self, feature: str, values: Sequence[object]) -> npt.NDArray[np.int32]:
         """Categorical ids int32 [n] of raw values (None, unseen: 0)."""
@@ -106,37 +169,58 @@ class FeatureSpec(BaseModel):
 
 
 class UserInputs(NamedTuple):
-    """The user tower's two inputs."""
+    """The user tower's three inputs."""
 
     pooled: Floats  # [n, spec.pooled_dim]
     categorical: npt.NDArray[np.int32]  # [n, len(spec.categorical)]
+    vectors: Floats  # [n, spec.vectors_dim], as they were made; a row of zeros: unknown
 
 
 @dataclass(frozen=True)
 class UserFeatures:
-    """Builds the user tower's inputs from histories, the items' vectors and a categorical table.
+    """Builds the user tower's inputs from histories, the items' vectors, a categorical table and user vectors.
 
     ``histories`` may hold more than ``spec.pools``, which alone are pooled; ``embeddings`` maps an item type to
-    float32 [num_items, dim]; ``categorical`` is int32 [num_users, num_features] in the order of ``spec.categorical``.
+    float32 [num_items, dim]; ``categorical`` is int32 [num_users, num_features] in the order of ``spec.categorical``,
+    ``vectors`` are in the order of ``spec.vectors``.
     """
 
     spec: FeatureSpec
     histories: Histories
     embeddings: dict[str, Floats]
     categorical: npt.NDArray[np.int32]
+    vectors: tuple[UserVectors, ...] = ()
 
     def inputs(
         self, users: Ints, hide: tuple[str, Ints] | None = None, drop: tuple[str, Flags] | None = None
     ) -> UserInputs:
         """Inputs of ``users`` [n].
 
-        ``hide = (item_type, items [n])`` takes one item a user out of its own history, under every signal: a
-        training label must not see itself. ``drop = (item_type, rows [n])`` empties the whole history of the
-        type in the rows that are True, which makes those users cold for it.
+        ``hide = (item_type, items [n])`` takes one item a user out of its own history, under every signal, and gives
+        the user vectors that do not know it: a training label must not see itself. ``drop = (item_type, rows [n])``
+        empties the whole history of the type in the rows that are True, which makes those users cold for it; what
+        they chose on registering stays.
         """
         blocks = [self._pool(pool, users, hide, drop) for pool in self.spec.pools]
         nothing = np.zeros((len(users), 0), dtype=np.float32)  # a tower may pool nothing at all
-        return UserInputs(np.concatenate([nothing, *blocks], axis=1), self.categorical[users])
+        return UserInputs(
+            np.concatenate([nothing, *blocks], axis=1), self.categorical[users], self.known_vectors(users, hide)
+        )
+
+    def known_vectors(self, users: Ints, hide: tuple[str, Ints] | None = None) -> Floats:
+        """The vectors of ``users`` [n] side by side, as ``inputs`` takes them: float32 [n, spec.vectors_dim].
+
+        Vectors that are cross-fitted are made of other labels than the one to hide: without one they are unknown.
+        """
+        known = [np.zeros((len(users), 0), dtype=np.float32)]
+        for vectors in self.vectors:
+            if hide is not None:
+                known.append(vectors.beside(hide[0], users, hide[1]))
+            elif len(vectors.fit) == 1:
+                known.append(vectors.fit[0][users])
+            else:
+                known.append(np.zeros((len(users), vectors.dim), dtype=np.float32))
+        return np.concatenate(known, axis=1)
 
     def pooled_items(self, users: Ints, hide: tuple[str, Ints] | None = None) -> npt.NDArray[np.int64]:
         """How many history items ``inputs`` pools for each of ``users``, over all pools: int64 [n]."""
@@ -146,32 +230,36 @@ class UserFeatures:
         return count
 
     def _pool(self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None) -> Floats:
-        row, item = self._met(pool, users, hide, drop)
-        return mean_pool(row, item, self.embeddings[pool.item_type], len(users))[:, : sum(self.spec.pool_widths)]
+        row, place = self._met(pool, users, hide, drop)
+        history, vectors = self.histories[pool], self.embeddings[pool.item_type]
+        weights = None if history.weights is None else history.weights[place]
+        return mean_pool(row, history.items[place], vectors, len(users), weights)[:, : sum(self.spec.pool_widths)]
 
     def _met(
         self, pool: Pool, users: Ints, hide: tuple[str, Ints] | None, drop: tuple[str, Flags] | None
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-        """``(row, item)`` of what is pooled."""
-        row, item = self.histories[pool].pairs(users)
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """``(row, place)`` of what is pooled, as ``History.entries``."""
+        history = self.histories[pool]
+        row, place = history.entries(users)
         keep = np.ones(len(row), dtype=bool)
         if hide is not None and hide[0] == pool.item_type:
-            keep &= item != hide[1][row]
-        if drop is not None and drop[0] == pool.item_type:
+            keep &= history.items[place] != hide[1][row]
+        if drop is not None and drop[0] == pool.item_type and pool.group != ONBOARDING:
             keep &= ~drop[1][row]
-        return row[keep], item[keep]
+        return row[keep], place[keep]
 
 
-def mean_pool(row: Ints, item: Ints, vectors: Floats, num_rows: int) -> Floats:
+def mean_pool(row: Ints, item: Ints, vectors: Floats, num_rows: int, weights: Floats | None = None) -> Floats:
     """Mean of ``vectors[item]`` per row, and log(1 + count) as the last column: float32 [num_rows, dim + 1].
 
-    ``row`` is ascending. A row without items is all zeros.
+    ``row`` is ascending; ``weights`` (> 0) are what each item counts in its mean. A row without items is all zeros.
     """
     count = np.bincount(row, minlength=num_rows)
     out = np.zeros((num_rows, vectors.shape[1] + 1), dtype=np.float32)
     indptr = np.concatenate([[0], np.cumsum(count)])
-    sums = _weighted_sums(indptr, item, np.ones(len(item), np.float32), vectors)
-    out[:, :-1] = sums / np.maximum(count, 1)[:, None]
+    each = np.ones(len(item), np.float32) if weights is None else weights
+    total = count if weights is None else np.bincount(row, weights, minlength=num_rows)
+    out[:, :-1] = _weighted_sums(indptr, item, each, vectors) / np.where(count, total, 1)[:, None]
     out[:, -1] = np.log1p(count)
     return out
 
@@ -200,11 +288,20 @@ def save_histories(path: Path, histories: Histories) -> None:
     tensors: dict[str, npt.NDArray[np.generic]] = {}
     for pool, history in histories.items():
         tensors |= {f"{pool.name}/indptr": history.indptr, f"{pool.name}/items": history.items}
+        if history.weights is not None:
+            tensors[f"{pool.name}/weights"] = history.weights
     save_file(tensors, path)
 
 
 def load_histories(path: Path) -> Histories:
     """The histories of a file that ``save_histories`` wrote."""
-    tensors = load_file(path)
+    return named_histories(load_file(path))
+
+
+def named_histories(tensors: Mapping[str, npt.NDArray[Any]]) -> Histories:
+    """The histories of such a file's tensors."""
     names = sorted({key.rsplit("/", 1)[0] for key in tensors})
-    return {Pool(*n.rsplit("/", 1)): History(tensors[f"{n}/indptr"], tensors[f"{n}/items"]) for n in names}
+    return {
+        Pool(*n.rsplit("/", 1)): History(tensors[f"{n}/indptr"], tensors[f"{n}/items"], tensors.get(f"{n}/weights"))
+        for n in names
+    }

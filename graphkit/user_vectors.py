@@ -19,6 +19,7 @@ from zlib import crc32
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import safe_open
 
 from graphkit.errors import ArtefactError
 from graphkit.graph.store import FIT, SERVE
@@ -55,11 +56,34 @@ class UserVectors:
         """The vectors beside the labels (users[i], items[i]), which know nothing of them: float32 [n, dim]."""
         if len(self.fit) == 1:
             return self.fit[0][users]
+        return self.of_folds(users, pair_folds(item_type, users, items))
+
+    def of_folds(self, users: Ints, folds: npt.NDArray[np.int64]) -> Floats:
+        """The vectors of ``users`` [n] that know nothing of their pairs in ``folds`` [n]: float32 [n, dim]."""
+        if len(self.fit) == 1:
+            return self.fit[0][users]
         out = np.empty((len(users), self.dim), np.float32)
-        folds = pair_folds(item_type, users, items)
         for fold, matrix in enumerate(self.fit):
             out[folds == fold] = matrix[users[folds == fold]]
         return out
+
+    @property
+    def served(self) -> UserVectors:
+        """The same as of the cut-off: what is known beside any pair is all that is known."""
+        return known_vectors(self.name, self.serve)
+
+
+def known_vectors(name: str, matrix: Floats) -> UserVectors:
+    """``matrix`` [num_users, dim] as all that is known at one moment, of which no label is to be hidden."""
+    return UserVectors(name, (matrix,), matrix)
+
+
+def digest(rows: Floats) -> npt.NDArray[np.uint64]:
+    """A number for each row of a float32 matrix [n, dim] that tells rows of different bits apart: uint64 [n]."""
+    factor = np.cumprod(np.full(rows.shape[1], 0x9E3779B97F4A7C15, np.uint64), dtype=np.uint64)
+    bits = np.ascontiguousarray(rows, np.float32).view(np.uint32).astype(np.uint64)
+    numbers: npt.NDArray[np.uint64] = (bits * factor).sum(axis=1, dtype=np.uint64)
+    return numbers
 
 
 def save_user_vectors(path: Path, *vectors: UserVectors) -> None:
@@ -69,6 +93,13 @@ def save_user_vectors(path: Path, *vectors: UserVectors) -> None:
         names = [f"{one.name}/{FIT}"] if len(one.fit) == 1 else [f"{one.name}/{FIT}/{k}" for k in range(len(one.fit))]
         tensors |= dict(zip(names, one.fit, strict=True)) | {f"{one.name}/{SERVE}": one.serve}
     save_vectors(path, tensors)
+
+
+def vector_names(path: Path) -> list[str]:
+    """The names of the vectors in a file that ``save_user_vectors`` wrote."""
+    with safe_open(path, framework="numpy") as file:
+        keys = list(file.keys())
+    return sorted(key.removesuffix(f"/{SERVE}") for key in keys if key.endswith(f"/{SERVE}"))
 
 
 def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> UserVectors:

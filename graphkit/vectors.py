@@ -3,7 +3,8 @@
 Names used: in ``hgnn`` ``embeddings.safetensors``: ``fit/<type>`` and ``serve/<type>`` [num_items, dim];
 in ``towers`` ``item_vectors.safetensors``: ``<type>`` [num_items, dim] and ``user_vectors.safetensors``:
 ``user`` [num_users, dim]; in ``pooled_vectors.safetensors`` ``<type>`` [num_items, dim], where the user tower pools
-other vectors than the ``hgnn`` stage's.
+other vectors than the ``hgnn`` stage's; in ``input_vectors.safetensors`` ``<name>`` [num_users, dim], where the user
+tower reads vectors of users.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ EMBEDDINGS_FILE: Final = "embeddings.safetensors"
 ITEM_VECTORS_FILE: Final = "item_vectors.safetensors"
 USER_VECTORS_FILE: Final = "user_vectors.safetensors"
 POOLED_VECTORS_FILE: Final = "pooled_vectors.safetensors"
+INPUT_VECTORS_FILE: Final = "input_vectors.safetensors"
 
 Vectors = dict[str, npt.NDArray[np.float32]]
 

@@ -32,7 +32,7 @@ from towers.user_spec import feature_spec
 def write_examples(workspace: Workspace, *sets: str) -> None:
     """A towers batch with the examples that training would take, without the training."""
     config, upstream = quick_config(*sets), workspace.upstream("towers")
-    task_sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
+    task_sources = read_sources(upstream, config.towers)
     with workspace.begin(StageSpec.of("towers", config, upstream.values())) as work:
         task = read_task(task_sources, config.run.seed)
         write_table(work.path(EXAMPLES_FILE), task, task_sources.features_end(FIT))
@@ -66,10 +66,10 @@ def test_the_examples_are_those_that_were_trained_on(tmp_path: Path, timed: bool
     assert table["features_end"].unique().to_list() == [LABEL_START if timed else None]
     assert table.schema == {
         "user": pl.UInt32, "item_type": pl.String, "item": pl.UInt32, "timestamp": pl.Datetime("ms", "UTC"),
-        "validation": pl.Boolean, "weak": pl.Boolean, "pooled_items": pl.UInt32,
+        "validation": pl.Boolean, "weak": pl.Boolean, "pooled_items": pl.UInt32, "vectors": pl.UInt64,
         "features_end": pl.Datetime("ms", "UTC"),
     }  # fmt: skip
-    expected = ["clean", "clean" if timed else "not applicable", "clean", "clean", "clean"]
+    expected = ["clean", "clean" if timed else "not applicable", "clean", "clean", "clean", "not applicable"]
     assert [found.result for found in audited(tmp_path)] == expected
 
 
@@ -141,7 +141,7 @@ def test_histories_longer_than_the_settings_say(tmp_path: Path, monkeypatch: pyt
     write_examples(make_world(tmp_path / "as set"), "towers.max_history=2")
     assert leaks(tmp_path / "as set") == {}
     monkeypatch.setattr(
-        towers.user_spec, "read_histories", lambda data, before, days, _: read_histories(data, before, days)
+        towers.user_spec, "read_histories", lambda data, before, days, *_: read_histories(data, before, days)
     )
     write_examples(make_world(tmp_path / "longer"), "towers.max_history=2")
     assert list(leaks(tmp_path / "longer")) == ["no example pools its label or a later row"]

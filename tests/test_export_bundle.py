@@ -112,10 +112,11 @@ def test_onnx_and_saved_model_give_the_trained_vectors(tiny_workspace: Workspace
     inputs = features_of(bundle).inputs(users)
     expected = user_vectors(tiny_workspace)[users]
     session = onnxruntime.InferenceSession(str(bundle.path("user_tower.onnx")))
-    (by_onnx,) = session.run(["user_vector"], inputs._asdict())
+    given = {"pooled": inputs.pooled, "categorical": inputs.categorical}
+    (by_onnx,) = session.run(["user_vector"], given)
     np.testing.assert_allclose(by_onnx, expected, atol=1e-5)
     saved = tf.saved_model.load(str(bundle.path("user_tower"))).signatures["serving_default"]
-    by_tensorflow = saved(pooled=tf.constant(inputs.pooled), categorical=tf.constant(inputs.categorical))
+    by_tensorflow = saved(**{name: tf.constant(array) for name, array in given.items()})
     np.testing.assert_allclose(by_tensorflow["user_vector"].numpy(), expected, atol=1e-5)
 
 

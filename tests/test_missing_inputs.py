@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from graphkit.missing_inputs import missing_patterns
-from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, UserInputs
+from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, UserInputs, VectorInput
 
 POOLS = tuple(Pool(t, group) for t in ("book", "song") for group in ("strong", "weak"))
 SPEC = FeatureSpec(pools=POOLS, embedding_dim=2, categorical={"country": ("SE",)})
@@ -15,7 +15,7 @@ SPEC = FeatureSpec(pools=POOLS, embedding_dim=2, categorical={"country": ("SE",)
 def full(rows: int) -> UserInputs:
     """Pool after pool: two columns of the mean, one of the count; every row the same."""
     pooled = np.tile(np.arange(1, 13, dtype=np.float32), (rows, 1))
-    return UserInputs(pooled, np.ones((rows, 1), np.int32))
+    return UserInputs(pooled, np.ones((rows, 1), np.int32), np.zeros((rows, 0), np.float32))
 
 
 def taken_out(name: str, inputs: UserInputs, spec: FeatureSpec = SPEC) -> UserInputs:
@@ -62,7 +62,7 @@ def test_the_patterns_are_those_of_what_the_tower_takes() -> None:
     assert [p.name for p in missing_patterns(bare)] == [
         "as is", "no book history", "nothing known", "every combination in turn",
     ]  # fmt: skip
-    inputs = UserInputs(np.ones((1, 2), np.float32), np.zeros((1, 0), np.int32))
+    inputs = UserInputs(np.ones((1, 2), np.float32), np.zeros((1, 0), np.int32), np.zeros((1, 0), np.float32))
     assert taken_out("no book history", inputs, bare).pooled.tolist() == [[0, 0]]
 
 
@@ -79,3 +79,24 @@ def test_a_missing_history_is_an_empty_one() -> None:
     )
     found = taken_out("no book history", known.inputs(np.array([0])))
     np.testing.assert_array_equal(found.pooled, bookless.inputs(np.array([0])).pooled)
+
+
+def test_choices_and_user_vectors_may_be_missing_too() -> None:
+    pools = (Pool("book", "strong"), Pool("book", "weak.like"), Pool("book", "onboarding"))
+    vectors = {"music": VectorInput(dim=1, scale=1.0), "film": VectorInput(dim=2, scale=1.0)}
+    spec = FeatureSpec(pools=pools, embedding_dim=1, counts=False, vectors=vectors)
+    inputs = UserInputs(np.ones((1, 3), np.float32), np.zeros((1, 0), np.int32), np.ones((1, 3), np.float32))
+    left = {
+        name: [*taken_out(name, inputs, spec).pooled[0], *taken_out(name, inputs, spec).vectors[0]]
+        for name in [pattern.name for pattern in missing_patterns(spec)][:-1]
+    }
+    assert left == {
+        "as is": [1, 1, 1, 1, 1, 1],
+        "no book history": [0, 0, 1, 1, 1, 1],
+        "no weak signals": [1, 0, 1, 1, 1, 1],
+        "no onboarding choices": [1, 1, 0, 1, 1, 1],
+        "no music vector": [1, 1, 1, 0, 1, 1],
+        "no film vector": [1, 1, 1, 1, 0, 0],
+        "nothing known": [0] * 6,
+    }
+    assert inputs.vectors.all()

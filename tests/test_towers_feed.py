@@ -24,7 +24,7 @@ from towers.sources import read_sources
 def world_task(workspace: Workspace, *overrides: str) -> Task:
     upstream = workspace.upstream("towers")
     settings = quick_config(*overrides).towers
-    return read_task(read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], settings), seed=0)
+    return read_task(read_sources(upstream, settings), seed=0)
 
 
 @pytest.fixture(scope="module")

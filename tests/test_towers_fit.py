@@ -107,8 +107,13 @@ def test_the_user_tower_loads_and_stands_alone(trained: Batch) -> None:
     assert {tensor.name: (tensor.shape[-1], tensor.dtype) for tensor in tower.inputs} == {
         "pooled": (spec.pooled_dim, "float32"),
         "categorical": (2, "int32"),
+        "vectors": (0, "float32"),
     }
-    nobody = {"pooled": np.zeros((1, spec.pooled_dim), np.float32), "categorical": np.zeros((1, 2), np.int32)}
+    nobody = {
+        "pooled": np.zeros((1, spec.pooled_dim), np.float32),
+        "categorical": np.zeros((1, 2), np.int32),
+        "vectors": np.zeros((1, 0), np.float32),
+    }
     stored = load_vectors(trained.path("user_vectors.safetensors"))["user"][NOBODY]
     np.testing.assert_allclose(np.asarray(tower(nobody))[0], stored, atol=1e-6)
 
@@ -116,7 +121,8 @@ def test_the_user_tower_loads_and_stands_alone(trained: Batch) -> None:
 def test_a_user_tower_without_categories(tmp_path: Path) -> None:
     spec = FeatureSpec(pools=(("podcast", "strong"),), embedding_dim=4)
     tower = user_tower(spec, quick_config().towers)
-    out = tower({"pooled": np.ones((3, 5), np.float32), "categorical": np.zeros((3, 0), np.int32)})
+    nothing = np.zeros((3, 0), np.float32)
+    out = tower({"pooled": np.ones((3, 5), np.float32), "categorical": nothing.astype(np.int32), "vectors": nothing})
     assert np.isfinite(np.asarray(out)).all()
 
 
@@ -212,7 +218,11 @@ def test_bfloat16_computes_in_it_and_serves_float32(tmp_path: Path) -> None:
     assert (users["bfloat16"] * users["float32"]).sum(axis=1).mean() > 0.95
     assert found["bfloat16"].manifest.metrics["precision"] == "bfloat16"
     spec = FeatureSpec.model_validate_json(found["bfloat16"].path("features.json").read_text())
-    nobody = {"pooled": np.zeros((1, spec.pooled_dim), np.float32), "categorical": np.zeros((1, 2), np.int32)}
+    nobody = {
+        "pooled": np.zeros((1, spec.pooled_dim), np.float32),
+        "categorical": np.zeros((1, 2), np.int32),
+        "vectors": np.zeros((1, 0), np.float32),
+    }
     tower = load_user_tower(found["bfloat16"])
     np.testing.assert_allclose(np.asarray(tower(nobody))[0], users["bfloat16"][NOBODY], atol=1e-6)
 

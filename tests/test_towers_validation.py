@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, UserInputs
+from graphkit.user_vectors import pair_folds
 from towers.labels import Labels
 from towers.validation import Cell, mean_over_cells, ndcg, validation_cells
 
@@ -45,15 +46,17 @@ def test_timed_cells() -> None:
 
 
 def test_untimed_cells_ask_each_user_warm_and_cold() -> None:
-    of_a, of_b = history(list(range(8)), [3], [1, 2]), history([0], [1], [])
-    labels = Labels("a", np.array([0] * 8 + [1, 2, 2]), of_a.items.astype(np.int64), of_a)
+    of_a, of_b = history(list(range(8)), [3], [1, 2, 4, 6, 7]), history([0], [1], [])
+    users = np.array([0] * 8 + [1] + [2] * 5)
+    labels = Labels("a", users, of_a.items.astype(np.int64), of_a)
     warm, cold = validation_cells(features(of_a, of_b), labels, False, 9, np.random.default_rng(0))
-    assert [len(held) for held in rows(warm.relevant)] == [2, 1]  # a fifth; of user 1's only item none
-    for held, masked, left, everything in zip(
-        rows(warm.relevant), rows(warm.masked), seen(warm, 0), [list(range(8)), [1, 2]], strict=True
-    ):
+    assert warm.num_users == 2  # of user 1's only item nothing would be left
+    for user, held, masked, left in zip((0, 2), rows(warm.relevant), rows(warm.masked), seen(warm, 0), strict=True):
+        everything = of_a.of(user)
+        folds = pair_folds("a", np.full(len(everything), user), everything)
         assert masked == left
-        assert sorted(held + left) == everything
+        assert held == everything[folds == folds[everything == held[0]]].tolist()  # one fold, all of it
+        assert sorted(held + left) == everything.tolist()
     assert rows(cold.relevant) == [list(range(8)), [3]]  # user 2 has nothing but the type
     assert seen(cold, 0) == [[], []]
     assert seen(cold, 1) == [[0], [1]]
@@ -72,7 +75,7 @@ def test_ndcg_by_hand() -> None:
     cell = Cell(
         "a",
         "warm",
-        UserInputs(scores, scores.astype(np.int32)),
+        UserInputs(scores, scores.astype(np.int32), scores[:, :0]),
         history([0], [2, 11], [2]),
         history([], [0, 1], [11]),
     )
@@ -83,9 +86,8 @@ def test_ndcg_by_hand() -> None:
 
 
 def test_ndcg_of_a_catalogue_shorter_than_the_list() -> None:
-    cell = Cell(
-        "a", "cold", UserInputs(np.zeros((1, 1), np.float32), np.zeros((1, 0), np.int32)), history([1]), history([])
-    )
+    nothing = np.zeros((1, 0), np.float32)
+    cell = Cell("a", "cold", UserInputs(nothing, nothing.astype(np.int32), nothing), history([1]), history([]))
     assert ndcg(np.array([[1, 2]], np.float32), np.eye(2, dtype=np.float32), cell) == pytest.approx(1)
 
 

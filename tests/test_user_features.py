@@ -50,18 +50,19 @@ def features(vectors_of_a: list[list[float]] | None = None) -> UserFeatures:
 
 def test_inputs_by_hand() -> None:
     one, two = np.log(2), np.log(3)
-    pooled, categorical = features().inputs(np.array([2, 0, 1]))
+    pooled, categorical, vectors = features().inputs(np.array([2, 0, 1]))
     expected = [[0] * 9, [2, 2, two, 3, 4, one, 9, 8, one], [5, 6, one, 0, 0, 0, 0, 0, 0]]
     np.testing.assert_allclose(pooled, expected, rtol=1e-6)
     assert pooled.dtype == np.float32
     assert pooled.shape[1] == SPEC.pooled_dim
     assert categorical.tolist() == [[0], [1], [2]]
+    assert vectors.shape == (3, 0)
 
 
 def test_a_pool_without_its_count_is_the_mean_alone() -> None:
     users = np.array([2, 0, 1])
     spec = SPEC.model_copy(update={"counts": False})
-    pooled, categorical = replace(features(), spec=spec).inputs(users)
+    pooled, categorical, _ = replace(features(), spec=spec).inputs(users)
     assert pooled.tolist() == [[0] * 6, [2, 2, 3, 4, 9, 8], [5, 6, 0, 0, 0, 0]]
     assert spec.pooled_dim == 6
     assert categorical.tolist() == [[0], [1], [2]]

@@ -88,14 +88,16 @@ def frame(rows: list[dict[str, Any]]) -> pl.DataFrame:
     return table.sort("user", "timestamp", "item_type", "item")
 
 
-def write_dataset(workspace: Workspace, rows: pl.DataFrame, timed: bool = True, **meta: Any) -> Batch:
+def write_dataset(
+    workspace: Workspace, rows: pl.DataFrame, timed: bool = True, users: pl.DataFrame | None = None, **meta: Any
+) -> Batch:
     """A dataset batch; its id does not depend on the rows, so that two worlds can be compared."""
     split = {"horizon_days": 14, "random_share": 0.2}
     settings = {"timed": timed, "split": split, "meta": {name: str(value) for name, value in meta.items()}}
     with workspace.begin(StageSpec("dataset", settings, 0)) as work:
         rows.write_parquet(work.path("interactions/part-00000.parquet"))
         _items().write_parquet(work.path("items.parquet"))
-        _users().write_parquet(work.path("users.parquet"))
+        (people() if users is None else users).write_parquet(work.path("users.parquet"))
         described = {
             "name": "towers-world",
             "types": tuple(ITEMS),
@@ -155,7 +157,8 @@ def _items() -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"item": pl.UInt32})
 
 
-def _users() -> pl.DataFrame:
+def people() -> pl.DataFrame:
+    """The users table: every seventh has no age, and nothing is known of ``NOBODY``."""
     rows = [
         {
             "user": user,

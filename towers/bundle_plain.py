@@ -7,7 +7,7 @@ from typing import Final
 from graphkit import bundle_format as files
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.indexes.annoy import AnnoyForest
-from graphkit.user_features import FeatureSpec
+from graphkit.user_features import FeatureSpec, Pool
 from towers.frozen import OUTPUT, SIGNATURE
 
 _USER: Final = """import {imports}, polars as pl
@@ -21,9 +21,22 @@ pools = [{pools}]
 met = [vectors[t][met[f"{{t}}/{{g}}/items"][slice(*met[f"{{t}}/{{g}}/indptr"][user : user + 2])]] for t, g in pools]
 pooled = np.concatenate([[*m.sum(0) / max(1, len(m)){count}] for m in met]).astype("float32")[None]
 """
+#: The same where the items of a pool weigh differently.
+_WEIGHTED: Final = """met, vectors = load_file("{histories}"), load_file("{pooled_vectors}")
+pooled = []
+for pool in [{pools}]:
+    mine = slice(*met[f"{{pool}}/indptr"][user : user + 2])
+    m = vectors[pool.rpartition("/")[0]][met[f"{{pool}}/items"][mine]]
+    w = met[f"{{pool}}/weights"][mine] if f"{{pool}}/weights" in met else np.ones(len(m))
+    pooled += [*w @ m / (w.sum() or 1){count}]
+pooled = np.array([pooled], "float32")
+"""
 _NOTHING_POOLED: Final = """pooled = np.zeros((1, 0), "float32")
 """
 _INPUTS: Final = """inputs = {{"pooled": pooled, "categorical": load_file("{categorical}")["categorical"][[user]]}}
+"""
+_VECTORS: Final = """vectors = load_file("{input_vectors}")
+inputs["vectors"] = np.concatenate([vectors[name][user] for name in [{names_of_vectors}]])[None]
 """
 _ONNX: Final = """tower = onnxruntime.InferenceSession("{onnx}")
 vector = tower.run(None, {{end.name: inputs[end.name] for end in tower.get_inputs()}})[0][0]
@@ -57,7 +70,9 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
         "categorical": files.CATEGORICAL_FILE,
         "histories": files.HISTORIES_FILE,
         "pooled_vectors": pooled_vectors,
-        "pools": ", ".join(f'("{pool.item_type}", "{pool.group}")' for pool in spec.pools),
+        "pools": ", ".join(_quoted(pool, spec) for pool in spec.pools),
+        "input_vectors": files.INPUT_VECTORS_FILE,
+        "names_of_vectors": ", ".join(f'"{name}"' for name in spec.vectors),
         "count": ", np.log1p(len(m))" if spec.counts else "",
         "onnx": files.ONNX_FILE,
         "saved_model": files.SAVED_MODEL_DIR,
@@ -72,13 +87,18 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
         "target": meta.targets[0],
     }
     library = "" if index.kind == "exact" else f"{index.kind}, "
-    inputs = (_USER, _POOLED if spec.pools else _NOTHING_POOLED, _INPUTS)
+    means = _WEIGHTED if spec.half_life_days else _POOLED
+    inputs = (_USER, means if spec.pools else _NOTHING_POOLED, _INPUTS, *([_VECTORS] if spec.vectors else []))
     by_index = (*inputs, _ONNX, _INDEX[index.kind], _IDS)
     by_tensorflow = (*inputs, _SAVED_MODEL, _INDEX["exact"], _IDS)
     return (
         "".join(by_index).format(imports=f"{library}numpy as np, onnxruntime", **names),
         "".join(by_tensorflow).format(imports="numpy as np, tensorflow as tf", **names),
     )
+
+
+def _quoted(pool: Pool, spec: FeatureSpec) -> str:
+    return f'"{pool.name}"' if spec.half_life_days else f'("{pool.item_type}", "{pool.group}")'
 
 
 def _effort(index: IndexMeta) -> int:

@@ -33,10 +33,10 @@ bundle.similar("ITEM_ID", k=10).rows
 | {index} |
 | `{item_vectors}` | item tower outputs per target type, float32 [items, dim], L2-normalised |
 | `{embeddings}` | HGNN embeddings per type, float32 [items, {embedding_dim}] |
-{pooled_vectors}| `{items}` | the catalogue: `item` is the row within its type in every tensor |
+{pooled_vectors}{input_vectors}| `{items}` | the catalogue: `item` is the row within its type in every tensor |
 | `{users}` | `user_id`, sorted, and `user`, the row in every tensor |
 | `{categorical}` | `categorical` int32 [users, features] |
-| `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first |
+| `{histories}` | what the tower pools: `<type>/<group>/indptr` and `/items`, oldest first{weights} |
 | `{seen}` | all items a user has met, per type: edges lead from them, and they are left out of recommendations |
 | `{edges}` | learned weights of co-listening edges per target type, for warm and for cold users, as CSR |
 | `{adjacency}` | each item's heaviest co-listening neighbours per type, as CSR, heaviest first: for reasons |
@@ -50,12 +50,13 @@ bundle.similar("ITEM_ID", k=10).rows
 ## Signature of the user tower
 | tensor | dtype and shape | meaning |
 |---|---|---|
-| `pooled` (in) | float32 [batch, {pooled_dim}] | per pool: the mean {pooled_what} of its items{count} |
+| `pooled` (in) | float32 [batch, {pooled_dim}] | per pool: the mean {pooled_what} of its items{weighted}{count} |
 | `categorical` (in) | int32 [batch, {num_features}] | {features_in_order}; 0 is unknown |
+| `vectors` (in) | float32 [batch, {vectors_dim}] | {vectors_in_order}; a vector of zeros is unknown |
 | `user_vector` (out) | float32 [batch, {dim}] | L2-normalised; its dot product with an item vector is the score |
 
 Pools, in this order: {pools}.
-Each takes {pool_columns} columns. A tower that reads no categorical feature, or no pool, has no such input in ONNX.
+Each takes {pool_columns} columns. An input that the tower does not read (of width 0 here) is in neither of its files.
 
 ## Without graphkit
 Run in this folder, with the libraries that it imports:
@@ -78,6 +79,7 @@ _INDEX: Final = {
     "exact": "no index | all item vectors are scored",
 }
 _POOLED_VECTORS: Final = "| `{file}` | text vectors per type, which the user tower pools, float32 [items, {dim}] |\n"
+_INPUT_VECTORS: Final = "| `{file}` | user vectors that the user tower reads, `<name>` float32 [users, dim] |\n"
 
 
 def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False) -> str:
@@ -99,12 +101,17 @@ def bundle_readme(meta: BundleMeta, spec: FeatureSpec, own_vectors: bool = False
         num_features=len(spec.categorical),
         features_in_order=", ".join(f"`{name}`" for name in spec.categorical) or "none here",
         pools=", ".join(f"`{pool.name}`" for pool in spec.pools) or "none here",
+        weights=", and `/weights`" if spec.half_life_days else "",
         pool_columns=" + ".join(map(str, spec.pool_widths)),
         pooled_what="text vector" if own_vectors else "embedding",
+        weighted=f", weighted: half for every {spec.half_life_days:g} days" if spec.half_life_days else "",
         count=", then log(1 + count)" if spec.counts else "",
         pooled_vectors=_POOLED_VECTORS.format(file=files.POOLED_VECTORS_FILE, dim=spec.embedding_dim)
         if own_vectors
         else "",
+        input_vectors=_INPUT_VECTORS.format(file=files.INPUT_VECTORS_FILE) if spec.vectors else "",
+        vectors_dim=spec.vectors_dim,
+        vectors_in_order=", ".join(f"`{name}` ({one.dim})" for name, one in spec.vectors.items()) or "none here",
         bundle_file=files.BUNDLE_FILE,
         item_vectors=files.ITEM_VECTORS_FILE,
         embeddings=files.EMBEDDINGS_FILE,

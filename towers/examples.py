@@ -3,8 +3,9 @@
 ``examples.parquet`` has one row an example, by target type in the dataset's order, then ``user`` and ``item``:
 ``user`` u32, ``item_type``, ``item`` u32, ``timestamp`` (when the label was first met, null without
 timestamps), ``validation`` (the user is held out of training), ``weak`` (weak signals alone made it),
-``features_end`` (no later row is in the user's features; null: all of train) and ``pooled_items`` u32 (history items
-behind the features, the label left out).
+``features_end`` (no later row is in the user's features; null: all of train), ``pooled_items`` u32 (history items
+behind the features, the label left out) and ``vectors`` u64 (``digest`` of the user vectors beside the label; null
+where the towers read none).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.parquet import GrowingTable
 from graphkit.user_features import UserFeatures
+from graphkit.user_vectors import digest
 from towers.epochs import Task
 from towers.labels import Labels
 
@@ -61,8 +63,9 @@ def _side(users: UserFeatures, labels: Labels, validation: bool) -> pl.DataFrame
             "validation": pl.repeat(validation, num_examples, eager=True),
             "weak": np.zeros(num_examples, dtype=bool) if labels.weak is None else np.array(labels.weak),
             "pooled_items": pooled.astype(np.uint32),
+            "vectors": digest(users.known_vectors(labels.users, hide=(labels.item_type, labels.items))),
         }
-    )
+    ).with_columns(pl.col("vectors") if users.vectors else pl.lit(None, pl.UInt64).alias("vectors"))
 
 
 def _moments(labels: Labels) -> pl.Series:

@@ -26,8 +26,10 @@ from graphkit.graph.adjacency import co_listening_neighbours
 from graphkit.graph.store import SERVE
 from graphkit.indexes.store import make_index
 from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
+from graphkit.user_vectors import known_vectors
 from graphkit.vectors import (
     EMBEDDINGS_FILE,
+    INPUT_VECTORS_FILE,
     ITEM_VECTORS_FILE,
     POOLED_VECTORS_FILE,
     Vectors,
@@ -101,11 +103,14 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     rows = {f"embeddings of {name}": (hgnn, matrix, num_items[name]) for name, matrix in embeddings.items()}
     rows |= {f"pooled vectors of {name}": (towers, pooled[name], num_items[name]) for name in embeddings}
     rows |= {f"vectors of {t}": (towers, m, num_items[t]) for t, m in item_vectors.items()}
+    read = load_vectors(towers.path(INPUT_VECTORS_FILE)) if spec.vectors else {}
+    rows |= {f"user vectors {name}": (towers, matrix, dataset.meta.num_users) for name, matrix in read.items()}
     for what, (batch, matrix, wanted) in rows.items():
         _require_rows(what, batch, matrix, wanted)
     # As the towers were trained, whatever the configuration says by now.
     settings = TowersSection.model_validate(towers.manifest.settings["towers"])
-    features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings)
+    vectors = tuple(known_vectors(name, read[name]) for name in spec.vectors)
+    features = user_features(dataset, spec, pooled, dataset.meta.cutoff, settings, vectors)
     replay = Replay.open(towers.path(files.REPLAY_FILE), spec, tuple(item_vectors))
     edges, graph, blend = upstream["edges"], upstream["graph"], upstream.get("blend")
     return Sources(dataset, towers, hgnn, edges, graph, blend, features, embeddings, item_vectors, replay)
@@ -212,6 +217,8 @@ def _write_vectors(work: StageWork, sources: Sources) -> None:
     save_vectors(work.path(files.EMBEDDINGS_FILE), sources.embeddings)
     if sources.features.embeddings is not sources.embeddings:
         save_vectors(work.path(files.POOLED_VECTORS_FILE), sources.features.embeddings)
+    if sources.features.vectors:
+        shutil.copyfile(sources.towers.path(INPUT_VECTORS_FILE), work.path(files.INPUT_VECTORS_FILE))
     save_vectors(work.path(files.ITEM_VECTORS_FILE), sources.item_vectors)
 
 

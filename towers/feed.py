@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.config.sections import TowersSection
-from graphkit.user_features import UNKNOWN, UserFeatures
+from graphkit.user_features import UNKNOWN, FeatureSpec, UserFeatures
 from towers.item_features import ItemFeatures
 from towers.labels import Labels
 from towers.negatives import Columns, batch_columns, no_negatives
@@ -93,21 +93,31 @@ def equal_pieces(rows: Ints, at_most: int) -> Ints:
 def training_batch(
     feed: Feed, labels: Labels, rows: Ints, settings: TowersSection, rng: np.random.Generator | None = None
 ) -> TowerBatch:
-    """The batch of the examples ``rows``; with ``rng``, some histories, categories and item embeddings are dropped
-    out and items of the catalogue are drawn as negatives."""
+    """The batch of the examples ``rows``; with ``rng``, some histories, categories, user vectors and item embeddings
+    are dropped out and items of the catalogue are drawn as negatives."""
     users, items, item_type = labels.users[rows], labels.items[rows], labels.item_type
     drop = None
     if rng is not None:
         drop = (item_type, rng.random(len(rows)) < settings.history_dropout)
-    pooled, categorical = feed.users.inputs(users, hide=(item_type, items), drop=drop)
+    pooled, categorical, vectors = feed.users.inputs(users, hide=(item_type, items), drop=drop)
     if rng is not None:
         categorical = np.where(rng.random(categorical.shape) < settings.category_dropout, UNKNOWN, categorical)
+        vectors = vectors * kept_vectors(feed.users.spec, len(rows), settings.vector_dropout, rng)
     columns = batch_columns(items, feed.probability[item_type], settings.catalogue_negatives, rng)
     x = {
-        "user": {"pooled": pooled, "categorical": categorical},
+        "user": {"pooled": pooled, "categorical": categorical, "vectors": vectors},
         "item": _column_inputs(feed.items[item_type], columns, settings, rng),
     }
     return TowerBatch(item_type, x, _targets(labels, rows, columns, settings), len(rows))
+
+
+def kept_vectors(
+    spec: FeatureSpec, num_rows: int, dropout: float, rng: np.random.Generator
+) -> npt.NDArray[np.float32]:
+    """0 in the columns of the user vectors that are hidden from a row, whole vectors at a time, else 1: float32
+    [num_rows, spec.vectors_dim]."""
+    kept = (rng.random((num_rows, len(spec.vectors))) >= dropout).astype(np.float32)
+    return np.repeat(kept, [one.dim for one in spec.vectors.values()], axis=1)
 
 
 def _column_inputs(

@@ -14,7 +14,13 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace, sha256_fi
 from graphkit.bundle_format import REPLAY_FILE
 from graphkit.config import Config
 from graphkit.graph.store import FIT, SERVE
-from graphkit.vectors import ITEM_VECTORS_FILE, POOLED_VECTORS_FILE, USER_VECTORS_FILE, save_vectors
+from graphkit.vectors import (
+    INPUT_VECTORS_FILE,
+    ITEM_VECTORS_FILE,
+    POOLED_VECTORS_FILE,
+    USER_VECTORS_FILE,
+    save_vectors,
+)
 from towers.backend import choose_precision, keras, prepare
 from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
@@ -37,13 +43,13 @@ TRAINING_FILE: Final = "training.json"
 def train_towers(workspace: Workspace, config: Config) -> Batch:
     """Train one user tower and an item tower per target type; write weights and vectors.
 
-    Reads the current dataset, graph and hgnn batches. Called by every process that ``torch.distributed.run`` starts,
-    it trains one model together and gives each the same batch. Raises ArtefactError where a batch is missing or they
-    do not belong together, InputError for a target type without interactions to train on, and ConfigError for
-    several processes under another back end than torch.
+    Reads the current dataset, graph and hgnn batches, and those of the user vectors that are named. Called by every
+    process that ``torch.distributed.run`` starts, it trains one model together and gives each the same batch. Raises
+    ArtefactError where a batch is missing or they do not belong together, InputError for a target type without
+    interactions to train on, and ConfigError for several processes under another back end than torch.
     """
     team = team_of_environment()
-    upstream = workspace.upstream("towers")
+    upstream = workspace.upstream("towers", config)
     spec = StageSpec.of("towers", config, upstream.values())
     with joined(team):
         if not team.leads:
@@ -84,7 +90,7 @@ def _train(
 ) -> tuple[Sources, Task, Progress, float]:
     """What was trained on, how it went, and the seconds of the loop alone."""
     prepare(config.run.seed, config.run.threads, team.local_world)
-    sources = read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], config.towers)
+    sources = read_sources(upstream, config.towers)
     task = read_task(sources, config.run.seed)
     towers = build_towers(task, team)
     started = perf_counter()
@@ -130,6 +136,8 @@ def _write(work: StageWork, sources: Sources, task: Task, progress: Progress) ->
     write_replay(work.path(REPLAY_FILE), towers.user, features, items, task.seed)
     if sources.settings.pooled != "hgnn":
         save_vectors(work.path(POOLED_VECTORS_FILE), sources.pooled(SERVE))
+    if sources.vectors:
+        save_vectors(work.path(INPUT_VECTORS_FILE), {one.name: one.serve for one in sources.vectors})
     work.row_counts |= {"users": len(users), **{f"{t} items": len(matrix) for t, matrix in items.items()}}
 
 

@@ -15,15 +15,15 @@ from typing import Any, Final
 
 import numpy as np
 
-#: Names of the signature; the bundle's README describes it.
-INPUTS: Final = ("pooled", "categorical")
+#: Names of the signature; the bundle's README describes it, and the inputs, which are named as the model's.
 OUTPUT: Final = "user_vector"
 SIGNATURE: Final = "serving_default"
 
 
 def save_onnx(model: Any, path: Path) -> None:
-    """Write a Keras user tower as ONNX: ``pooled`` float32 [batch, P], ``categorical`` int32 [batch, C] (left
-    out by a tower that does not read it) to ``user_vector`` float32 [batch, dim]."""
+    """Write a Keras user tower as ONNX: ``pooled`` float32 [batch, P], ``categorical`` int32 [batch, C] and
+    ``vectors`` float32 [batch, V] (each left out where the tower does not read it) to ``user_vector`` float32
+    [batch, dim]."""
     import onnx
 
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
@@ -41,23 +41,25 @@ def save_onnx(model: Any, path: Path) -> None:
 
 
 def save_saved_model(model: Any, folder: Path) -> None:
-    """Write a Keras user tower as a frozen SavedModel with the signature ``serving_default``."""
+    """Write a Keras user tower as a frozen SavedModel with the signature ``serving_default``, of the same inputs."""
     import tensorflow as tf
     from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-    widths = {tensor.name: tensor.shape[-1] for tensor in model.inputs}
-    specs = [
-        tf.TensorSpec([None, widths["pooled"]], tf.float32, name="pooled"),
-        tf.TensorSpec([None, widths["categorical"]], tf.int32, name="categorical"),
-    ]
-    call = tf.function(lambda *tensors: model(dict(zip(INPUTS, tensors, strict=True)), training=False))
-    frozen = convert_variables_to_constants_v2(call.get_concrete_function(*specs))
+    inputs = {tensor.name: tensor for tensor in model.inputs}
+    read = [inputs[name] for name in sorted(inputs) if inputs[name].shape[-1]]
+    specs = [tf.TensorSpec([None, tensor.shape[-1]], tensor.dtype, name=tensor.name) for tensor in read]
+
+    def tower(*tensors: Any) -> Any:
+        empty = {name: tf.zeros([tf.shape(tensors[0])[0], 0], tensor.dtype) for name, tensor in inputs.items()}
+        return model(empty | {spec.name: tensor for spec, tensor in zip(specs, tensors, strict=True)}, training=False)
+
+    frozen = convert_variables_to_constants_v2(tf.function(tower).get_concrete_function(*specs))
     saved = saved_model_pb2.SavedModel(saved_model_schema_version=1)
     meta = saved.meta_graphs.add()
     meta.meta_info_def.tags.append(tf.saved_model.SERVING)
     meta.meta_info_def.tensorflow_version = tf.__version__
-    meta.graph_def.CopyFrom(_canonical_graph(frozen))
+    meta.graph_def.CopyFrom(_canonical_graph(frozen, [spec.name for spec in specs]))
     meta.signature_def[SIGNATURE].CopyFrom(_signature(specs, frozen.outputs[0]))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "saved_model.pb").write_bytes(saved.SerializeToString(deterministic=True))
@@ -75,7 +77,7 @@ def _signature(specs: Sequence[Any], output: Any) -> Any:
     return signature
 
 
-def _canonical_graph(frozen: Any) -> Any:
+def _canonical_graph(frozen: Any, inputs: Sequence[str]) -> Any:
     """The GraphDef of a frozen function, without control edges, node names by their place in the walk."""
     from tensorflow.core.framework import graph_pb2
 
@@ -83,8 +85,8 @@ def _canonical_graph(frozen: Any) -> Any:
     nodes = {node.name: node for node in source.node}
     last = frozen.outputs[0].op.name
     order = _walk(last, lambda name: [_node_of(i) for i in nodes[name].input if not i.startswith("^")])
-    order = [*INPUTS, *(name for name in order if name not in INPUTS)]
-    names = {name: name if name in INPUTS else f"{nodes[name].op}_{i}" for i, name in enumerate(order)}
+    order = [*inputs, *(name for name in order if name not in inputs)]
+    names = {name: name if name in inputs else f"{nodes[name].op}_{i}" for i, name in enumerate(order)}
     names[last] = OUTPUT
     graph = graph_pb2.GraphDef(versions=source.versions)
     for name in order:
@@ -115,7 +117,8 @@ def _canonical_onnx(model: Any) -> Any:
     values = [onnx.numpy_helper.to_array(constants[tensor]) for tensor in order if tensor in constants]
     labels = [names[tensor] for tensor in order if tensor in constants]
     tensors = [onnx.numpy_helper.from_array(value, label) for value, label in zip(values, labels, strict=True)]
-    inputs = [_described(end, names) for end in sorted(graph.input, key=lambda end: str(end.name))]
+    read = [end for end in graph.input if end.name in order]
+    inputs = [_described(end, names) for end in sorted(read, key=lambda end: str(end.name))]
     renamed = [_renamed(node, names) for node in nodes.values()]
     canonical = onnx.helper.make_graph(renamed, "user_tower", inputs, [_described(last, names)], tensors)
     return onnx.helper.make_model(canonical, opset_imports=model.opset_import, ir_version=model.ir_version)

@@ -1,7 +1,9 @@
-"""Everything the towers stage reads: dataset, text features and item embeddings, checked against each other."""
+"""Everything the towers stage reads: dataset, text features, item embeddings and user vectors, checked against each
+other."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,21 +17,24 @@ from graphkit.graph.store import FEATURES_FILE as TEXT_FILE
 from graphkit.graph.store import FIT, SERVE
 from graphkit.stages import STAGES
 from graphkit.user_features import Floats, UserFeatures
+from graphkit.user_vectors import UserVectors
 from graphkit.vectors import EMBEDDINGS_FILE, Vectors, load_vectors
 from towers.item_features import ItemFeatures, item_features
 from towers.user_spec import feature_spec, user_features
+from towers.vector_inputs import read_vectors, vector_inputs
 
 
 @dataclass(frozen=True)
 class Sources:
     """Item embeddings per snapshot (``fit``, ``serve``) and type, text vectors, which are those of both snapshots,
-    per type, and the items of each target type."""
+    per type, the items of each target type, and the user vectors that the settings name."""
 
     dataset: Dataset
     embeddings: dict[str, Vectors]
     text: Vectors
     items: dict[str, ItemFeatures]  # with fit embeddings
     settings: TowersSection
+    vectors: tuple[UserVectors, ...] = ()
 
     def training_users(self) -> UserFeatures:
         """Users as of the start of the label period, so that no feature knows a label."""
@@ -54,12 +59,15 @@ class Sources:
     def _users(self, snapshot: str) -> UserFeatures:
         pooled = self.pooled(snapshot)
         spec = feature_spec(self.dataset, next(iter(pooled.values())).shape[1], self.settings)
-        return user_features(self.dataset, spec, pooled, self.features_end(snapshot), self.settings)
+        spec = spec.model_copy(update={"vectors": vector_inputs(self.vectors)})
+        vectors = self.vectors if snapshot == FIT else tuple(one.served for one in self.vectors)
+        return user_features(self.dataset, spec, pooled, self.features_end(snapshot), self.settings, vectors)
 
 
-def read_sources(dataset: Batch, graph: Batch, hgnn: Batch, settings: TowersSection) -> Sources:
-    """Open the three batches; raises ArtefactError where their sizes disagree."""
-    opened = Dataset.open(dataset)
+def read_sources(upstream: Mapping[str, Batch], settings: TowersSection) -> Sources:
+    """Open the batches that the towers are made from, by stage; raises ArtefactError where their sizes disagree."""
+    graph, hgnn = upstream["graph"], upstream["hgnn"]
+    opened = Dataset.open(upstream["dataset"])
     encoded, text = load_vectors(graph.path(TEXT_FILE)), Vectors()
     stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
     embeddings: dict[str, Vectors] = {snapshot: {} for snapshot in (FIT, SERVE)}
@@ -70,7 +78,8 @@ def read_sources(dataset: Batch, graph: Batch, hgnn: Batch, settings: TowersSect
     _check_width(hgnn, embeddings)
     targets = _targets(opened)
     items = {t: item_features(opened.items(t), text[t], embeddings[FIT][t], settings) for t in targets}
-    return Sources(opened, embeddings, text, items, settings)
+    user_vectors = read_vectors(upstream, settings.user_vectors, opened.meta)
+    return Sources(opened, embeddings, text, items, settings, user_vectors)
 
 
 def _targets(dataset: Dataset) -> tuple[str, ...]:

@@ -31,13 +31,20 @@ Weights = dict[str, npt.NDArray[np.float32]]
 
 
 def user_tower(spec: FeatureSpec, settings: TowersSection, precision: str = FLOAT32) -> Any:
-    """``{"pooled": float32 [B, spec.pooled_dim], "categorical": int32 [B, C]}`` to float32 [B, out_dim]."""
+    """``{"pooled": float32 [B, spec.pooled_dim], "categorical": int32 [B, C], "vectors": float32
+    [B, spec.vectors_dim]}`` to float32 [B, out_dim]."""
     pooled = keras.Input((spec.pooled_dim,), name="pooled", dtype="float32")
     categorical = keras.Input((len(spec.categorical),), name="categorical", dtype="int32")
     parts = [pooled * _scale([*spec.pool_widths] * len(spec.pools))] if spec.pools else []
     parts += _embedded(categorical, spec.categorical, settings.category_dim)
+    vectors = keras.Input((spec.vectors_dim,), name="vectors", dtype="float32")
+    if spec.vectors:
+        each = spec.vectors.values()
+        scale = np.repeat([one.scale for one in each], [one.dim for one in each])
+        parts.append(vectors * scale.astype(np.float32))
     vector = _dense_layers(parts, settings, precision)
-    return keras.Model({"pooled": pooled, "categorical": categorical}, vector, name=USER)
+    inputs = {"pooled": pooled, "categorical": categorical, "vectors": vectors}
+    return keras.Model(inputs, vector, name=USER)
 
 
 def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection, precision: str = FLOAT32) -> Any:

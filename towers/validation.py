@@ -9,13 +9,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.user_features import Histories, History, UserFeatures, UserInputs
+from graphkit.user_features import ONBOARDING, Histories, History, UserFeatures, UserInputs
+from graphkit.user_vectors import UserVectors, known_vectors, pair_folds
 from towers.labels import Labels
 
 WARM: Final = "warm"
 COLD: Final = "cold"
-#: Without timestamps: the share of a warm validation user's items that it must find again.
-_HELD_OUT: Final = 0.2
 _LENGTH: Final = 10
 _DISCOUNT: Final = 1 / np.log2(np.arange(2, _LENGTH + 2))
 _BLOCK: Final = 256
@@ -52,40 +51,53 @@ def validation_cells(
     """The warm and the cold cell of one target type; ``labels`` are those of validation users only.
 
     With timestamps (``timed``) all labels of a user are relevant, and who has another history of the type is
-    warm. Without, each user is asked twice: warm, with a fifth of its items held out, and cold, with its
-    whole history of the type taken away. Users of whom nothing at all is known are left out.
+    warm. Without, each user is asked twice: warm, with one fold of its items held out, beside the user vectors that
+    do not know that fold, and cold, with its whole history of the type taken away and without user vectors, each of
+    which knows some of it. Users of whom nothing at all is known are left out.
     """
     users = np.unique(labels.users)
     users = np.sort(rng.permutation(users)[:max_users])
     own = _rows(labels.known.num_users, labels)
-    cells: list[tuple[str | None, Ints, History]]
+    everything = own.select(users)
     if timed:
-        cells = [(None, users, _select(own, users))]
-    else:
-        held_out = _hold_out(_select(own, users), rng)
-        some = np.diff(held_out.indptr) > 0
-        cells = [(WARM, users[some], _select(held_out, np.flatnonzero(some))), (COLD, users, _select(own, users))]
-    for group, chosen, relevant in cells:
-        yield from _cells(features, labels, group, chosen, relevant)
+        yield from _cells(features, labels, None, users, everything, _known(features, users, np.zeros_like(users)))
+        return
+    folds, held_out = _hold_out(everything, users, labels.item_type, rng)
+    some = np.flatnonzero(np.diff(held_out.indptr))
+    known = _known(features, users[some], folds[some])
+    yield from _cells(features, labels, WARM, users[some], held_out.select(some), known)
+    nothing = tuple(known_vectors(one.name, np.zeros((len(users), one.dim), np.float32)) for one in features.vectors)
+    yield from _cells(features, labels, COLD, users, everything, nothing)
+
+
+def _known(features: UserFeatures, users: Ints, folds: Ints) -> tuple[UserVectors, ...]:
+    """The vectors of ``users``, renumbered 0..n-1, that know nothing of the pairs in the user's fold."""
+    return tuple(known_vectors(one.name, one.of_folds(users, folds)) for one in features.vectors)
 
 
 def _cells(
-    features: UserFeatures, labels: Labels, group: str | None, users: Ints, relevant: History
+    features: UserFeatures,
+    labels: Labels,
+    group: str | None,
+    users: Ints,
+    relevant: History,
+    vectors: tuple[UserVectors, ...],
 ) -> Iterator[Cell]:
     item_type = labels.item_type
     histories: Histories = {
-        pool: _without(_select(history, users), relevant) if pool.item_type == item_type else _select(history, users)
+        pool: _without(history.select(users), relevant) if pool.item_type == item_type else history.select(users)
         for pool, history in features.histories.items()
     }
     lengths = {pool: np.diff(history.indptr) for pool, history in histories.items()}
-    has_type = sum(length for pool, length in lengths.items() if pool.item_type == item_type) > 0
-    has_any = sum(lengths.values()) > 0
-    left = UserFeatures(features.spec, histories, features.embeddings, features.categorical[users])
-    masked = _without(_select(labels.known, users), relevant)
-    for name, members in ((WARM, has_type), (COLD, has_any & ~has_type)):
+    met = [n for pool, n in lengths.items() if pool.item_type == item_type and pool.group != ONBOARDING]
+    has_type = sum(met, np.zeros(len(users), dtype=np.int64)) > 0
+    num_known = sum(lengths.values()) + sum(one.serve.any(axis=1).astype(np.int64) for one in vectors)
+    left = UserFeatures(features.spec, histories, features.embeddings, features.categorical[users], vectors)
+    masked = _without(labels.known.select(users), relevant)
+    for name, members in ((WARM, has_type), (COLD, (num_known > 0) & ~has_type)):
         rows = np.flatnonzero(members)
         if group in (None, name) and len(rows):
-            yield Cell(item_type, name, left.inputs(rows), _select(relevant, rows), _select(masked, rows))
+            yield Cell(item_type, name, left.inputs(rows), relevant.select(rows), masked.select(rows))
 
 
 def ndcg(user_vectors: Floats, item_vectors: Floats, cell: Cell) -> npt.NDArray[np.float64]:
@@ -126,34 +138,25 @@ def _rows(num_users: int, labels: Labels) -> History:
     return History(np.searchsorted(labels.users, np.arange(num_users + 1)), labels.items.astype(np.int32))
 
 
-def _select(history: History, users: Ints) -> History:
-    """The history of ``users``, renumbered 0..n-1."""
-    return _from_pairs(*history.pairs(users), len(users))
-
-
 def _without(history: History, taken: History) -> History:
     """``history`` less the pairs of ``taken``, row by row."""
     every = np.arange(history.num_users)
-    row, item = history.pairs(every)
-    gone = np.isin(_keys(row, item), _keys(*taken.pairs(every)))
-    return _from_pairs(row[~gone], item[~gone], history.num_users)
+    return history.where(~np.isin(_keys(*history.pairs(every)), _keys(*taken.pairs(every))))
 
 
-def _hold_out(history: History, rng: np.random.Generator) -> History:
-    """A seeded fifth of each row's items, at least one, and none from a row of one."""
+def _hold_out(history: History, users: Ints, item_type: str, rng: np.random.Generator) -> tuple[Ints, History]:
+    """Of each row, which is the history of ``users[row]``, the fold of an item drawn at random, and its items in that
+    fold; none of a row that would be left with nothing."""
     row, item = history.pairs(np.arange(history.num_users))
     length = np.diff(history.indptr)
-    order = np.lexsort((rng.random(len(row)), row))
-    rank = np.empty(len(row), dtype=np.int64)
-    rank[order] = np.arange(len(row)) - np.repeat(history.indptr[:-1], length)
-    count = np.where(length > 1, np.maximum(1, np.round(_HELD_OUT * length)), 0)
-    held = rank < count[row]
-    return _from_pairs(row[held], item[held], history.num_users)
-
-
-def _from_pairs(row: Ints, item: npt.NDArray[np.int32], num_rows: int) -> History:
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=num_rows))])
-    return History(indptr.astype(np.int64), item)
+    fold = pair_folds(item_type, users[row], item)
+    drawn = history.indptr[:-1] + (rng.random(history.num_users) * length).astype(np.int64)
+    chosen = np.zeros(history.num_users, dtype=np.int64)
+    chosen[length > 0] = fold[drawn[length > 0]]
+    held = fold == chosen[row]
+    left = np.bincount(row[~held], minlength=history.num_users)
+    held &= left[row] > 0
+    return chosen, history.where(held)
 
 
 def _keys(row: Any, item: Any) -> Ints:

@@ -16,6 +16,7 @@ from graphkit.artefacts.batch import Batch
 from graphkit.artefacts.disk import fsync, write_synced
 from graphkit.artefacts.spec import StageSpec
 from graphkit.artefacts.work import StageWork
+from graphkit.config import Config
 from graphkit.errors import ArtefactError, WorkspaceError
 from graphkit.stages import ALL_STAGES
 
@@ -79,16 +80,16 @@ class Workspace:
         self.rotate(adopted)
         return adopted
 
-    def upstream(self, stage: str) -> dict[str, Batch]:
-        """The current batches that ``stage`` reads, by stage; an optional one only where it is there.
+    def upstream(self, stage: str, config: Config | None = None) -> dict[str, Batch]:
+        """The current batches that ``stage`` reads, by stage, those too that ``config`` names; an optional one only
+        where it is there.
 
         Raises ArtefactError where one is missing, damaged, or was made from another batch than the
         current one: vectors of two trainings are never mixed.
         """
-        optional = ALL_STAGES[stage].optional
-        batches = {
-            name: self.current(name) for name in ALL_STAGES[stage].upstream if name not in optional or self.has(name)
-        }
+        about = ALL_STAGES[stage]
+        names = (*about.upstream, *(config.further_upstream(stage) if config is not None else ()))
+        batches = {name: self.current(name) for name in names if name not in about.optional or self.has(name)}
         for batch in batches.values():
             for name, used in batch.manifest.upstream.items():
                 if name in batches and used != batches[name].id:

@@ -13,10 +13,11 @@ from safetensors import safe_open
 from graphkit import schemas
 from graphkit.audit.explain import is_item
 from graphkit.audit.finding import Check, Facts, Outcome
-from graphkit.audit.pairs import Ints, is_in, known_pairs, pair_keys
+from graphkit.audit.pairs import Ints, is_in, pair_keys
+from graphkit.audit.pools import pool_pairs
 from graphkit.audit.run import AuditedRun, Period, iso
 from graphkit.bundle_format import BUNDLE_FILE, HISTORIES_FILE, POPULARITY_FILE, SEEN_FILE, BundleMeta
-from graphkit.user_features import STRONG
+from graphkit.user_features import ONBOARDING, group_signals
 
 #: Histories' entries looked up together.
 _BLOCK: Final = 4_000_000
@@ -63,7 +64,7 @@ def _popular(run: AuditedRun, item_type: str, item: int, period: Period) -> Fact
 
 def stored_histories_of_train(run: AuditedRun, file: str) -> Outcome:
     """Every item of every stored history comes from a train row of its user, type and signal group, before the
-    cut-off and, where the user tower pools it, in the towers' history window."""
+    cut-off and, where the user tower pools it, in the towers' history window; or was chosen before the cut-off."""
     batch, cutoff = run.batches["bundle"], run.meta.cutoff
     days = run.settings("towers", "towers")["history_days"] if file == HISTORIES_FILE else None
     period = Period(cutoff - timedelta(days=days) if cutoff and days else None, cutoff)
@@ -71,20 +72,16 @@ def stored_histories_of_train(run: AuditedRun, file: str) -> Outcome:
     with safe_open(batch.path(file), framework="numpy") as tensors:
         for pool in sorted(name.removesuffix("/items") for name in tensors.keys() if name.endswith("/items")):  # noqa: SIM118  (it is no mapping)
             item_type, _, group = pool.rpartition("/")
-            signals = run.meta.strong if group == STRONG else run.meta.weak
-            found, stray = _first_stray(run, tensors, pool, item_type, signals, period)
+            found, stray = _first_stray(run, tensors, pool, pool_pairs(run, item_type, group, period))
             checked += found
             if stray is not None:
-                return Outcome(checked, _stray(run, item_type, stray, signals, period) | _in(batch, file))
+                return Outcome(checked, _stray(run, item_type, group, stray, period) | _in(batch, file))
     return Outcome(checked)
 
 
-def _first_stray(
-    run: AuditedRun, tensors: Any, pool: str, item_type: str, signals: tuple[str, ...], period: Period
-) -> tuple[int, tuple[int, int] | None]:
-    """How many entries were looked at, and the first (user, item) that no row explains."""
-    num_items = run.meta.num_items[item_type]
-    known = known_pairs(run.train_rows(signals, period, item_type), num_items)
+def _first_stray(run: AuditedRun, tensors: Any, pool: str, known: Ints) -> tuple[int, tuple[int, int] | None]:
+    """How many entries were looked at, and the first (user, item) that is not ``known``."""
+    num_items = run.meta.num_items[pool.rpartition("/")[0]]
     indptr, items = tensors.get_tensor(f"{pool}/indptr").astype(np.int64), tensors.get_slice(f"{pool}/items")
     for start in range(0, int(indptr[-1]), _BLOCK):
         stop = min(start + _BLOCK, int(indptr[-1]))
@@ -97,10 +94,12 @@ def _first_stray(
     return int(indptr[-1]), None
 
 
-def _stray(
-    run: AuditedRun, item_type: str, stray: tuple[int, int], signals: tuple[str, ...], period: Period
-) -> Facts:
+def _stray(run: AuditedRun, item_type: str, group: str, stray: tuple[int, int], period: Period) -> Facts:
     user, item = stray
+    if group == ONBOARDING:
+        why = f"among what the user chose, and not in users.parquet for a user registered before {iso(period.end)}"
+        return run.named(user, item_type, item) | {"why": why}
+    signals = group_signals(group, run.meta.strong, run.meta.weak)
     row = run.outside(period, signals, is_item(item_type, item) & (pl.col(schemas.USER) == user))
     why = f"in the user's history, and in no train row of {' or '.join(signals)} in {period}"
     why += "; the row named is outside of it" if row else "; nor in any other row"

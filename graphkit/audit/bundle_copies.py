@@ -22,6 +22,7 @@ _COPIED: Final = {
     files.REPLAY_FILE: "towers",
     files.ITEM_VECTORS_FILE: "towers",
     files.POOLED_VECTORS_FILE: "towers",
+    files.INPUT_VECTORS_FILE: "towers",
 }
 
 

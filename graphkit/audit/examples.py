@@ -11,14 +11,22 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.audit.finding import Check, Facts, Outcome
-from graphkit.audit.pairs import Ints, is_in, known_pairs, pair_keys
+from graphkit.audit.pairs import Ints, is_in, pair_keys
+from graphkit.audit.pools import pool_pairs, pooled_groups
 from graphkit.audit.run import AuditedRun, Period, iso
+from graphkit.stages import vector_stage
+from graphkit.user_features import ONBOARDING
+from graphkit.user_vectors import UserVectors, digest, load_user_vectors
+from graphkit.vectors import USER_VECTORS_FILE
 
 EXAMPLES_FILE: Final = "examples.parquet"
 _VALIDATION: Final = "validation"
 _WEAK: Final = "weak"
 _FEATURES_END: Final = "features_end"
 _POOLED: Final = "pooled_items"
+_VECTORS: Final = "vectors"
+#: Examples whose vectors are looked at together.
+_BLOCK: Final = 65_536
 _KEY: Final = (schemas.USER, schemas.ITEM_TYPE, schemas.ITEM)
 
 
@@ -77,8 +85,6 @@ def labels_are_not_pooled(run: AuditedRun) -> Outcome:
     left out under every signal."""
     settings, end = run.settings("towers", "towers"), run.meta.label_start
     days, most = settings["history_days"], settings["max_history"]
-    pooled = settings.get("user_inputs", ("history", "weak"))  # towers of an earlier graphkit pooled both
-    groups = [signals for name, signals in (("history", run.meta.strong), ("weak", run.meta.weak)) if name in pooled]
     period = Period(end - timedelta(days=days) if end and days else None, end)
     checked = 0
     for item_type in run.meta.targets:
@@ -86,10 +92,11 @@ def labels_are_not_pooled(run: AuditedRun) -> Outcome:
         users, items = (examples[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
         allowed = np.zeros(len(users), dtype=np.int64)
         for pool_type in run.meta.types:
-            for signals in filter(None, groups):
-                known = known_pairs(run.train_rows(signals, period, pool_type), run.meta.num_items[pool_type])
+            for group in pooled_groups(run):
+                known = pool_pairs(run, pool_type, group, period)
                 own = items if pool_type == item_type else None
-                allowed += _poolable(known, users, own, run.meta.num_users, run.meta.num_items[pool_type], most)
+                cut = None if group == ONBOARDING else most
+                allowed += _poolable(known, users, own, run.meta.num_users, run.meta.num_items[pool_type], cut)
         wrong = np.flatnonzero(examples[_POOLED].to_numpy() > allowed)
         if len(wrong):
             at = int(wrong[0])
@@ -99,15 +106,44 @@ def labels_are_not_pooled(run: AuditedRun) -> Outcome:
     return Outcome(checked)
 
 
+def vectors_know_no_label(run: AuditedRun) -> Outcome:
+    """The user vectors beside an example are those of before the label period (without timestamps: those made without
+    the fold that the label is in)."""
+    names = run.settings("towers", "towers").get("user_vectors", ())
+    if not names:
+        return Outcome(skipped="the towers read no user vectors")
+    vectors = [_stored_vectors(run, name) for name in names]
+    checked = 0
+    for item_type in run.meta.targets:
+        examples = _examples(run).filter(pl.col(schemas.ITEM_TYPE) == item_type).collect(engine="streaming")
+        for block in examples.iter_slices(_BLOCK):
+            users, items = (block[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
+            allowed = digest(np.concatenate([one.beside(item_type, users, items) for one in vectors], axis=1))
+            wrong = np.flatnonzero(block[_VECTORS].fill_null(0).to_numpy() != allowed)
+            if len(wrong):
+                at = int(wrong[0])
+                moment = "without the label's fold" if run.meta.label_start is None else "before the label period"
+                why = f"the user vectors beside it are not those made {moment}"
+                return Outcome(checked + at + 1, _example(run, block.row(at, named=True)) | {"why": why})
+            checked += block.height
+    return Outcome(checked)
+
+
+def _stored_vectors(run: AuditedRun, name: str) -> UserVectors:
+    path = run.batches[vector_stage(name)].path(USER_VECTORS_FILE)
+    return load_user_vectors(path, name, run.meta.num_users, timed=run.meta.label_start is not None)
+
+
 _BUT_LABEL: Final = ", the label itself left out"
 
 
-def _poolable(known: Ints, users: Ints, own: Ints | None, num_users: int, num_items: int, most: int) -> Ints:
-    """Items of one pool that each example may pool: all of its user's but its own label, ``most`` at most."""
+def _poolable(known: Ints, users: Ints, own: Ints | None, num_users: int, num_items: int, most: int | None) -> Ints:
+    """Items of one pool that each example may pool: all of its user's but its own label, ``most`` at most (None: no
+    limit)."""
     count = np.bincount(known // max(num_items, 1), minlength=num_users)[users]
     if own is not None:
         count = count - is_in(pair_keys(users, own, num_items), known)
-    return np.minimum(count, most)
+    return count if most is None else np.minimum(count, most)
 
 
 def _label_period(run: AuditedRun) -> Period:
@@ -181,5 +217,6 @@ CHECKS = tuple(
         ("no user is trained on and validated on", sides_are_apart),
         ("features end where the label period starts", features_end_in_time),
         ("no example pools its label or a later row", labels_are_not_pooled),
+        ("no user vector knows its label", vectors_know_no_label),
     )
 )

@@ -13,7 +13,7 @@ from graphkit.artefacts import Batch, Workspace
 from graphkit.audit.finding import Facts
 from graphkit.datasets.store import Dataset, DatasetMeta
 from graphkit.errors import ArtefactError
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES, STAGES
 
 #: The Parquet file that a raw row stands in.
 FILE: Final = "file"
@@ -75,6 +75,8 @@ class AuditedRun:
         for stage in STAGES:
             if stage not in ("dataset", "report") and workspace.has(stage):
                 batches[stage] = workspace.current(stage)
+                further = ALL_STAGES.keys() & batches[stage].manifest.upstream.keys() - STAGES.keys()
+                batches |= {name: workspace.current(name) for name in sorted(further)}
         for batch in batches.values():
             _require_current(batch, batches)
         return cls(batches, Dataset.open(batches["dataset"]).meta)
@@ -146,5 +148,5 @@ def _require_current(batch: Batch, batches: dict[str, Batch]) -> None:
                 where=str(batch.folder),
                 expected=f"{name} batch {batches[name].id}" if name in batches else f"a current {name} batch",
                 found=f"{name} batch {used}, as its manifest says",
-                fix=f"run `{STAGES[stage].command}` again",
+                fix=f"run `{ALL_STAGES[stage].command}` again",
             )

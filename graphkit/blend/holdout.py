@@ -16,11 +16,13 @@ import polars as pl
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
+from graphkit.config.load import overlaid
 from graphkit.datasets.days import write_days
 from graphkit.datasets.store import Dataset, write_meta
 from graphkit.evaluation.validation import validation_parts
-from graphkit.pipeline import BLENDED, COMMANDS, finished, spawn
+from graphkit.pipeline import BLENDED, command_words, finished, spawn
 from graphkit.progress import say
+from graphkit.stages import ENCODERS, with_encoders
 from graphkit.variants.train import settings_words, share_text_cache
 
 HOLDOUT_DIR: Final = "holdout"
@@ -34,17 +36,29 @@ def holdout_of(workspace: Workspace) -> Workspace:
 def train_on_holdout(workspace: Workspace, config: Config) -> Workspace:
     """Make the hold-out of the current dataset and train what is not there; the workspace it is in.
 
-    ``config`` holds for every stage. Raises GraphkitError where a stage fails.
+    ``config`` holds for every stage, but that the towers read no imported user vectors: as of the hold-out's earlier
+    moments there are none. Raises GraphkitError where a stage fails.
     """
     dataset, holdout = Dataset.current(workspace), holdout_of(workspace)
     hold_out(dataset, holdout, config)
     share_text_cache(workspace, holdout)
+    config = without_imports(config)
     words = settings_words(config, dataset)
-    for stage in BLENDED:
+    for stage in with_encoders(BLENDED, config.towers.user_vectors):
         if finished(holdout, stage, config) is None:
-            say(f"hold-out: {COMMANDS[stage]} …")
-            spawn([COMMANDS[stage], "-w", str(holdout.root), "--quiet", *words])
+            say(f"hold-out: {' '.join(command_words(stage))} …")
+            spawn([*command_words(stage), "-w", str(holdout.root), "--quiet", *words])
     return holdout
+
+
+def without_imports(config: Config) -> Config:
+    """``config`` with no user vectors for the towers but the encoders'."""
+    imported = [name for name in config.towers.user_vectors if name not in ENCODERS]
+    if not imported:
+        return config
+    say(f"hold-out: the towers are trained without the imported user vectors {', '.join(imported)}")
+    left = tuple(name for name in config.towers.user_vectors if name in ENCODERS)
+    return overlaid(config, {"towers": {"user_vectors": left}}, "the hold-out, without imported user vectors")
 
 
 def hold_out(dataset: Dataset, holdout: Workspace, config: Config) -> Batch:

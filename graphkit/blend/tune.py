@@ -26,6 +26,7 @@ from graphkit.evaluation.validation import sampled, validation_ndcg
 from graphkit.evaluation.vector_models import DotProduct
 from graphkit.pipeline import BLENDED, stage_spec
 from graphkit.progress import track
+from graphkit.stages import ENCODERS
 from graphkit.vectors import ITEM_VECTORS_FILE, USER_VECTORS_FILE, load_vectors
 
 #: Octaves: a weight half or twice as large ranks about alike.
@@ -86,6 +87,7 @@ def _curves(edges: EdgeScorer, towers: Recommender, task: TargetTask, seed: int)
 def _current_settings(workspace: Workspace, config: Config) -> Config:
     """``config`` with the settings under which the current stages were made."""
     found = config.model_dump(mode="json")
-    for stage in BLENDED:
+    used = workspace.peek("towers").manifest.upstream
+    for stage in (*(name for name in used if name in ENCODERS), *BLENDED):
         found |= workspace.peek(stage).manifest.settings
     return Config.model_validate(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, ClassVar, Final, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.config.base import Positive, PositiveFloat, Section, Share
@@ -17,8 +17,11 @@ from graphkit.config.encoder_scaling import EncoderScalingSection
 from graphkit.config.hgnn import HgnnSection
 from graphkit.config.sequence_encoders import ClueSection, ShopperbertSection, SimclrSection
 from graphkit.errors import did_you_mean
+from graphkit.stages import vector_stages
 
-UserInput = Literal["demographics", "history", "weak", "counts"]
+UserInput = Literal["demographics", "history", "weak", "weak-apart", "counts", "onboarding"]
+#: Those of which there are counts.
+_POOLED: Final = frozenset({"history", "weak", "weak-apart", "onboarding"})
 ItemInput = Literal["text", "hgnn", "language", "genre", "creator"]
 IndexKind = Literal["annoy", "voyager", "exact"]
 
@@ -151,10 +154,14 @@ class TowersSection(Section):
 
     not_identity: ClassVar[frozenset[str]] = frozenset({"tensorboard"})
 
-    user_inputs: Annotated[tuple[UserInput, ...], Field(min_length=1)] = Field(
+    user_inputs: tuple[UserInput, ...] = Field(
         default=("demographics", "history", "weak", "counts"),
-        description="demographics: age, country; history and weak: the means of the items met by strong and by weak "
-        "signals; counts: how many items are in each of these means",
+        description="demographics: age, country, …; history and weak: the means of the items met by strong and by "
+        "weak signals; weak-apart: one for each weak signal in place of weak; onboarding: the mean of the items "
+        "chosen on registering, and the languages; counts: how many items are in each of these means",
+    )
+    categorical: tuple[str, ...] | None = Field(
+        default=None, description="the features of demographics; None: country, age and those that the card names"
     )
     item_inputs: Annotated[tuple[ItemInput, ...], Field(min_length=1)] = (
         "text",
@@ -163,8 +170,13 @@ class TowersSection(Section):
         "genre",
         "creator",
     )
-    pooled: Literal["hgnn", "text"] = Field(
-        default="hgnn", description="the item vectors that history and weak are the means of"
+    pooled: Literal["hgnn", "text"] = Field(default="hgnn", description="the item vectors that are averaged")
+    user_vectors: tuple[str, ...] = Field(
+        default=(),
+        description="vectors of users that are an input too: an encoder's, by its name, or imported ones, by theirs",
+    )
+    vector_dropout: Share = Field(
+        default=0.1, description="share of the examples whose user vector is hidden, for each of user_vectors"
     )
     hidden: tuple[Positive, ...] = (512, 256)
     out_dim: Positive = 128
@@ -182,6 +194,9 @@ class TowersSection(Section):
         default=0, description="weight of an example that weak signals alone made, a strong one's being 1; 0: none"
     )
     history_days: Positive | None = Field(default=90, description="days of history pooled; None: all")
+    half_life_days: PositiveFloat | None = Field(
+        default=None, description="an item counts half in its mean for every so many days since; None: all the same"
+    )
     max_history: Positive = Field(default=200, description="most recent items pooled per type and signal group")
     history_dropout: Share = Field(default=0.2, description="share of examples whose target-type history is hidden")
     item_dropout: Share = Field(
@@ -216,12 +231,27 @@ class TowersSection(Section):
         default=None, description="folder for TensorBoard's event files, each batch's in one of its own; None: none"
     )
 
+    @field_validator("user_vectors")
+    @classmethod
+    def _each_once(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if again := [name for name in value if value.count(name) > 1]:
+            raise ValueError(f"names {again[0]!r} twice")
+        return value
+
     @field_validator("user_inputs")
     @classmethod
     def _counts_of_something(cls, value: tuple[UserInput, ...]) -> tuple[UserInput, ...]:
-        if "counts" in value and not {"history", "weak"} & set(value):
+        if "counts" in value and not _POOLED & set(value):
             raise ValueError("counts are those of history and weak: name one of them too, or leave counts out")
+        if {"weak", "weak-apart"} <= set(value):
+            raise ValueError("weak and weak-apart are the same signals: name one of them")
         return value
+
+    @model_validator(mode="after")
+    def _some_user_input(self) -> TowersSection:
+        if not self.user_inputs and not self.user_vectors:
+            raise ValueError("the user tower needs at least 1 input: name one in user_inputs or in user_vectors")
+        return self
 
 
 class EdgesSection(Section):
@@ -341,3 +371,7 @@ class Config(Section):
     evaluation: EvaluationSection = EvaluationSection()
     downstream: DownstreamSection = DownstreamSection()
     report: ReportSection = ReportSection()
+
+    def further_upstream(self, stage: str) -> tuple[str, ...]:
+        """The stages that ``stage`` reads because a setting names them: those behind the towers' user vectors."""
+        return vector_stages(self.towers.user_vectors) if stage == "towers" else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import datetime
@@ -49,6 +50,11 @@ class TableCard(Section):
     timestamp_unit: TimestampUnit = "auto"
     seconds_unit: Literal["s", "ms"] = "s"
 
+    @property
+    def read_columns(self) -> Mapping[str, schemas.Column]:
+        """The columns that are read: the canonical ones, and those that the card adds."""
+        return self.canonical
+
     @field_validator("columns", "constants", "separators")
     @classmethod
     def _known(cls, mapping: dict[str, str]) -> dict[str, str]:
@@ -74,7 +80,24 @@ class ItemsCard(TableCard):
 
 
 class UsersCard(TableCard):
+    """``categorical`` names further columns of the source, each a feature of the user tower."""
+
     canonical = schemas.USERS
+    categorical: Names = ()
+
+    @property
+    def read_columns(self) -> Mapping[str, schemas.Column]:
+        return {**self.canonical, **dict.fromkeys(self.categorical, schemas.Column("str", required=True))}
+
+    @field_validator("categorical")
+    @classmethod
+    def _further(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name in cls.canonical or name == schemas.USER:
+                raise ValueError(f"{name!r} is read anyway: leave it out")
+            if not re.fullmatch(r"\w[\w.-]*", name, re.ASCII):
+                raise ValueError(f"{name!r} is more than letters, digits, '_', '-' and '.': rename the column")
+        return names
 
 
 class PlaylistsCard(TableCard):
@@ -87,6 +110,10 @@ class LinksCard(TableCard):
 
 class NewEdgesCard(TableCard):
     canonical = schemas.NEW_EDGES
+
+
+class UserVectorsCard(TableCard):
+    canonical = schemas.USER_VECTORS
 
 
 class SplitValues(Section):
@@ -144,6 +171,11 @@ class Card(Section):
                 if column in allowed and value not in allowed[column]:
                     raise ValueError(f"constant {column} = {value!r}: {did_you_mean(value, allowed[column])}")
         return self
+
+    @property
+    def user_categorical(self) -> tuple[str, ...]:
+        """The further columns of the users tables, each once."""
+        return tuple(dict.fromkeys(name for table in self.users for name in table.categorical))
 
     def tables(self) -> list[tuple[str, TableCard]]:
         """Every source table with its label: ``items``, or ``items[2]`` where there are several."""

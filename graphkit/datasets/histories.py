@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import numpy as np
 import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
-from graphkit.user_features import STRONG, WEAK, Histories, History, Pool
+from graphkit.user_features import STRONG, WEAK, Histories, History, Pool, group_signals, weak_group
+
+_WEIGHT: Final = "weight"
+_DAY_MS: Final = 86_400_000
+#: An entry weighs at least 2 to the power of minus this: a mean of old items alone must not divide by zero.
+_MOST_HALVINGS: Final = 60
 
 
 def read_histories(
-    dataset: Dataset, before: datetime | None, days: int | None = None, max_items: int | None = None
+    dataset: Dataset,
+    before: datetime | None,
+    days: int | None = None,
+    max_items: int | None = None,
+    apart: bool = False,
+    half_life_days: float | None = None,
 ) -> Histories:
     """Train histories per type and signal group, strictly before ``before`` (None: all of train).
 
-    ``days`` keeps that many days before ``before`` only, ``max_items`` each user's most recent items.
+    ``days`` keeps that many days before ``before`` only, ``max_items`` each user's most recent items. ``apart`` makes
+    each weak signal a group of its own. With ``half_life_days`` an entry weighs half for every so many days between
+    the last time it was met and ``before``, which must then be given.
     """
-    groups = {STRONG: dataset.meta.strong, WEAK: dataset.meta.weak}
+    meta = dataset.meta
+    weak = [weak_group(signal) for signal in meta.weak] if apart else [WEAK]
+    groups = {group: group_signals(group, meta.strong, meta.weak) for group in (STRONG, *weak)}
     rows = _in_window(dataset.interactions(schemas.TRAIN), before, days)
+    weight = None if half_life_days is None else _recency(before, half_life_days)
     return {
         Pool(item_type, group): _history(
             rows.filter((pl.col(schemas.ITEM_TYPE) == item_type) & pl.col(schemas.SIGNAL).is_in(list(signals))),
-            dataset.meta.num_users,
+            meta.num_users,
             max_items,
+            weight,
         )
-        for item_type in dataset.meta.types
+        for item_type in meta.types
         for group, signals in groups.items()
         if signals
     }
@@ -41,7 +58,7 @@ def _in_window(rows: pl.LazyFrame, before: datetime | None, days: int | None) ->
     return rows if days is None else rows.filter(time >= before - timedelta(days=days))
 
 
-def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None) -> History:
+def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None, weight: pl.Expr | None) -> History:
     pairs = (
         rows.group_by(schemas.USER, schemas.ITEM)
         .agg(pl.col(schemas.TIMESTAMP).max())
@@ -49,10 +66,19 @@ def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None) -> Histo
     )
     if max_items is not None:
         pairs = pairs.group_by(schemas.USER, maintain_order=True).tail(max_items)
-    frame = pairs.select(schemas.USER, schemas.ITEM).collect()
+    frame = pairs.select(schemas.USER, schemas.ITEM, *([] if weight is None else [weight])).collect()
     count = np.bincount(frame[schemas.USER].to_numpy(), minlength=num_users)
     indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
-    return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32))
+    weights = None if weight is None else frame[_WEIGHT].to_numpy().astype(np.float32)
+    return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32), weights)
+
+
+def _recency(before: datetime | None, half_life_days: float) -> pl.Expr:
+    """What an entry weighs: 1 at ``before``, and half for each half-life earlier."""
+    if before is None:
+        raise ValueError("recency needs a moment to count from")
+    age_days = (pl.lit(before) - pl.col(schemas.TIMESTAMP)).dt.total_milliseconds() / _DAY_MS
+    return pl.lit(0.5).pow((age_days / half_life_days).clip(0, _MOST_HALVINGS)).alias(_WEIGHT)
 
 
 def _shuffled() -> pl.Expr:

@@ -19,7 +19,7 @@ from graphkit.datasets.catalogue import derive_catalogue, read_catalogue, with_i
 from graphkit.datasets.days import write_days
 from graphkit.datasets.files import SourceFile, find_files
 from graphkit.datasets.interactions import Log, read_log, without_duplicates
-from graphkit.datasets.people import describe_users, number_users, read_profiles
+from graphkit.datasets.people import describe_users, number_users, read_profiles, unknown_choices
 from graphkit.datasets.references import read_links, read_playlists
 from graphkit.datasets.store import DatasetMeta, write_meta
 from graphkit.datasets.summary import count_groups, count_types
@@ -110,9 +110,12 @@ def _make(card: Card, signals: tuple[str, ...], files: Files, config: Config, st
     else:
         sides = Sides(unique, "none")
     year = (sides.cutoff or unique[schemas.TIMESTAMP].max()) if log.timed else None
-    users = describe_users(numbering, profiles, year.year if isinstance(year, datetime) else None)
+    age_in = year.year if isinstance(year, datetime) else None
+    users = describe_users(numbering, profiles, age_in, card.user_categorical)
     if year is None and profiles is not None and profiles[schemas.BIRTH_YEAR].null_count() < profiles.height:
         notes.append("birth_year is not used: without timestamps there is no year to take an age in")
+    if unknown := unknown_choices(users, catalogue):
+        notes.append(f"{unknown:,} onboarding items are in no catalogue: they are no input of the towers")
     return _Made(source, sides, catalogue, users, playlists, links, rows.height - unique.height, notes)
 
 
@@ -182,6 +185,7 @@ def _write(work: StageWork, card: Card, made: _Made) -> None:
         split=made.sides.kind,
         cutoff=made.sides.cutoff,
         label_start=made.sides.label_start,
+        user_categorical=card.user_categorical,
         num_users=made.users.height,
         num_items={name: num_items.get(name, 0) for name in card.types},
         config=card.config,

@@ -16,7 +16,8 @@ from graphkit.datasets.values import is_blank, read_column, read_number, read_te
 from graphkit.errors import DataError, did_you_mean
 
 DTYPE_WORDS = {"str": "text", "f32": "numbers", "i16": "whole numbers", "u32": "whole numbers",
-                "datetime": "timestamps", "list[str]": "lists of text"}  # fmt: skip
+                "datetime": "timestamps", "list[str]": "lists of text",
+                "list[f32]": "lists of numbers"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,14 @@ class _Problem(NamedTuple):
 
 def wanted_columns(table: TableCard) -> list[str]:
     """The source columns a table may read."""
-    mapped = [table.columns.get(name, name) for name in table.canonical if name not in table.constants]
+    mapped = [table.columns.get(name, name) for name in table.read_columns if name not in table.constants]
     return list(dict.fromkeys([*mapped, *table.keep]))
 
 
 def source_columns(table: TableCard, raw: RawTable) -> dict[str, str]:
     """Canonical -> source column of what the file has. Raises DataError for a column that must be there."""
     found: dict[str, str] = {}
-    for name, column in table.canonical.items():
+    for name, column in table.read_columns.items():
         source = table.columns.get(name, name)
         if name in table.constants:
             continue
@@ -152,7 +153,7 @@ def _keep(raw: RawTable, source: str, limits: Keep) -> tuple[pl.Expr, _Problem]:
 
 
 def _read_column(table: TableCard, raw: RawTable, name: str, source: str) -> tuple[pl.Expr, list[_Problem]]:
-    target = table.canonical[name].dtype
+    target = table.read_columns[name].dtype
     separator = table.separators.get(name, " " if source in raw.sequences else schemas.GENRE_SEPARATOR)
     unit = table.seconds_unit if name == schemas.SECONDS else table.timestamp_unit
     reading = read_column(name, target, raw.rows[source], unit, separator)
@@ -166,7 +167,10 @@ def _read_column(table: TableCard, raw: RawTable, name: str, source: str) -> tup
 
 
 def _shown(raw: RawTable, source: str) -> pl.Expr:
-    if isinstance(raw.rows.schema[source], pl.List):
+    dtype = raw.rows.schema[source]
+    if isinstance(dtype, pl.Array):
+        return pl.col(source).arr.to_list().cast(pl.List(pl.String)).list.join(schemas.GENRE_SEPARATOR)
+    if isinstance(dtype, pl.List):
         return pl.col(source).cast(pl.List(pl.String)).list.join(schemas.GENRE_SEPARATOR)
     return pl.col(source).cast(pl.String)
 

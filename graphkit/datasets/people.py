@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 import polars as pl
@@ -26,7 +27,7 @@ def read_profiles(source: Source, now: datetime) -> pl.DataFrame | None:
     if not tables:
         return None
     schema = users_schema(now)
-    rows = pl.concat([source.check(source.read(label, table), schema) for label, table in tables])
+    rows = pl.concat([source.check(source.read(label, table), schema) for label, table in tables], how="diagonal")
     first = rows[schemas.USER_ID].is_first_distinct()
     source.reject(rows.filter(~first), schemas.USER_ID, rejects.DUPLICATE_USER)
     return rows.filter(first)
@@ -39,12 +40,21 @@ def number_users(interacting: pl.Series, profiles: pl.DataFrame | None) -> pl.Da
     return numbered.with_columns(pl.col(schemas.USER).cast(pl.UInt32))
 
 
-def describe_users(numbering: pl.DataFrame, profiles: pl.DataFrame | None, year: int | None) -> pl.DataFrame:
-    """``users.parquet``: the numbering with what is known; the age in ``year`` where only a birth year is."""
+def describe_users(
+    numbering: pl.DataFrame, profiles: pl.DataFrame | None, year: int | None, further: Sequence[str] = ()
+) -> pl.DataFrame:
+    """``users.parquet``: the numbering with what is known, ``further`` columns too; the age in ``year`` where only a
+    birth year is."""
     if profiles is None:
         profiles = pl.DataFrame(schema={n: schemas.polars_dtype(c.dtype) for n, c in schemas.USERS.items()})
     born = pl.lit(year, pl.Int16) - pl.col(schemas.BIRTH_YEAR)
     known = profiles.with_columns(pl.coalesce(schemas.AGE, born).cast(pl.Int16).alias(schemas.AGE))
     return numbering.join(known, on=schemas.USER_ID, how="left", maintain_order="left").select(
-        schemas.USER, schemas.USER_ID, *_KNOWN
+        schemas.USER, schemas.USER_ID, *_KNOWN, *further
     )
+
+
+def unknown_choices(users: pl.DataFrame, catalogue: pl.DataFrame) -> int:
+    """How many of the users' onboarding items are in no catalogue: such a choice is no input of the towers."""
+    chosen = users[schemas.ONBOARDING_ITEMS].explode().drop_nulls()
+    return int((~chosen.is_in(catalogue[schemas.ITEM_ID].implode())).sum())

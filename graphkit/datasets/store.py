@@ -26,7 +26,8 @@ class DatasetMeta(BaseModel):
     """``dataset.json``: what later stages must know and cannot read off a table.
 
     ``cutoff`` starts the test period and ``label_start`` the towers' label period before it; both are None
-    without timestamps. ``config`` is what the card recommends. ``planted`` says the data were generated.
+    without timestamps. ``user_categorical`` are columns of ``users.parquet`` beside the canonical ones. ``config`` is
+    what the card recommends. ``planted`` says the data were generated.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,6 +40,7 @@ class DatasetMeta(BaseModel):
     split: Literal["time", "fixed", "random", "none"]
     cutoff: datetime | None = None
     label_start: datetime | None = None
+    user_categorical: tuple[str, ...] = ()
     num_users: int
     num_items: dict[str, int]
     config: dict[str, dict[str, Any]] = {}

@@ -84,7 +84,7 @@ class Source:
 
     def _refuse_wrong_type(self, table: TableCard, parts: Sequence[tuple[int, Parsed]], num_rows: int) -> None:
         files = [index for index, _ in parts]
-        for name, column in table.canonical.items():
+        for name, column in table.read_columns.items():
             given = sum(parsed.given.get(name, 0) for _, parsed in parts)
             unreadable = sum(parsed.unreadable.get(name, 0) for _, parsed in parts)
             if unreadable != given or 2 * given < num_rows:
@@ -104,7 +104,7 @@ class Source:
 
 def _conform(table: TableCard, parsed: Parsed, index: int) -> pl.DataFrame:
     columns = []
-    for name, column in table.canonical.items():
+    for name, column in table.read_columns.items():
         there = pl.col(name) if name in parsed.rows.columns else pl.lit(None)
         columns.append(there.cast(schemas.polars_dtype(column.dtype)).alias(name))
     return parsed.rows.select(*columns, pl.lit(index, pl.UInt32).alias(FILE), pl.col(ROW).cast(pl.UInt32))

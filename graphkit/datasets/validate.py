@@ -88,6 +88,11 @@ def new_edges_schema(types: Sequence[str]) -> pa.DataFrameSchema:
     )
 
 
+def user_vectors_schema() -> pa.DataFrameSchema:
+    """User vectors: an id and a vector."""
+    return _schema(schemas.USER_VECTORS, {})
+
+
 def failing_rows(rows: pl.DataFrame, schema: pa.DataFrameSchema) -> pl.DataFrame:
     """``index`` of each row that breaks the schema, with FILE, ROW and the ``column``, ``reason``, ``value``.
 

@@ -42,6 +42,8 @@ def read_column(name: str, target: str, source: pl.Series, unit: str, separator:
         value = None if number is None else (number / 1000 if unit == "ms" else number).cast(pl.Float32)
     elif target in _WHOLE:
         value = read_whole(column, dtype, target)
+    elif target == "list[f32]":
+        value = read_numbers(column, dtype, separator)
     elif name == schemas.GENRE:
         value = read_genres(column, dtype, separator)
     else:
@@ -99,6 +101,17 @@ def read_list(column: pl.Expr, dtype: pl.DataType, separator: str) -> pl.Expr | 
         return None
     stripped = parts.list.eval(pl.element().str.strip_chars())
     return stripped.list.eval(pl.element().filter(pl.element().is_not_null() & (pl.element() != "")))
+
+
+def read_numbers(column: pl.Expr, dtype: pl.DataType, separator: str) -> pl.Expr | None:
+    """Lists of Float32 from a list or array column or from separated text; an element that is no number is null."""
+    if isinstance(dtype, pl.Array):
+        column, dtype = column.arr.to_list(), pl.List(dtype.inner)
+    if isinstance(dtype, pl.List):
+        numeric = isinstance(dtype.inner, pl.DataType) and dtype.inner.is_numeric()
+        return column.cast(pl.List(pl.Float32)) if numeric else None
+    parts = read_list(column, dtype, separator)
+    return None if parts is None else parts.list.eval(pl.element().cast(pl.Float32, strict=False))
 
 
 def read_genres(column: pl.Expr, dtype: pl.DataType, separator: str) -> pl.Expr | None:

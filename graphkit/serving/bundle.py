@@ -18,6 +18,7 @@ from graphkit.bundle_format import BundleMeta
 from graphkit.errors import ArtefactError, GraphkitError
 from graphkit.serving.mapped import map_histories, map_tensors
 from graphkit.user_features import FeatureSpec, Histories, UserFeatures, UserInputs
+from graphkit.user_vectors import known_vectors
 
 if TYPE_CHECKING:
     from graphkit.indexes.item_index import ItemIndex
@@ -135,7 +136,9 @@ class Bundle:
         histories = map_histories(self.batch.path(files.HISTORIES_FILE))
         own = files.POOLED_VECTORS_FILE in self.batch.manifest.files
         pooled = map_tensors(self.batch.path(files.POOLED_VECTORS_FILE)) if own else self.embeddings
-        return UserFeatures(spec, histories, pooled, categorical)
+        read = map_tensors(self.batch.path(files.INPUT_VECTORS_FILE)) if spec.vectors else {}
+        vectors = tuple(known_vectors(name, read[name]) for name in spec.vectors)
+        return UserFeatures(spec, histories, pooled, categorical, vectors)
 
     @cached_property
     def embeddings(self) -> dict[str, Floats]:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.errors import ArtefactError
-from graphkit.user_features import Histories, History, Pool
+from graphkit.user_features import Histories, named_histories
 
 _DTYPES: Final = {"F32": np.float32, "I32": np.int32, "I64": np.int64}
 
@@ -30,9 +30,7 @@ def map_tensors(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 def map_histories(path: Path) -> Histories:
     """The histories of a file, mapped."""
-    tensors = map_tensors(path)
-    names = sorted({key.rsplit("/", 1)[0] for key in tensors})
-    return {Pool(*n.rsplit("/", 1)): History(tensors[f"{n}/indptr"], tensors[f"{n}/items"]) for n in names}
+    return named_histories(map_tensors(path))
 
 
 def _view(data: mmap.mmap, start: int, about: dict[str, Any]) -> npt.NDArray[Any]:

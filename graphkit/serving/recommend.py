@@ -119,8 +119,9 @@ def require_positive(k: int) -> None:
 
 
 def blank_users(inputs: UserInputs) -> npt.NDArray[np.bool_]:
-    """Of which users neither a pooled item nor a feature is known: bool [n]."""
-    blank: npt.NDArray[np.bool_] = ~inputs.pooled.any(axis=1) & (inputs.categorical == UNKNOWN).all(axis=1)
+    """Of which users neither a pooled item nor a feature nor a vector is known: bool [n]."""
+    known = inputs.pooled.any(axis=1) | (inputs.categorical != UNKNOWN).any(axis=1) | inputs.vectors.any(axis=1)
+    blank: npt.NDArray[np.bool_] = ~known
     return blank
 
 

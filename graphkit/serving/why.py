@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.serving.paths import Node
-from graphkit.user_features import STRONG, UNKNOWN, Pool
+from graphkit.user_features import ONBOARDING, STRONG, UNKNOWN, Pool
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle
@@ -61,9 +61,13 @@ def _went_by(bundle: Bundle, user: int) -> str:
     """What the towers know of the user."""
     features = bundle.user_features
     spec = features.spec
-    types = dict.fromkeys(pool.item_type for pool in spec.pools if len(features.histories[pool].of(user)))
-    known = [f"{item_type} history" for item_type in types]
+    known = list(dict.fromkeys(_about(pool) for pool in spec.pools if len(features.histories[pool].of(user))))
     known += [
         name for name, value in zip(spec.categorical, features.categorical[user], strict=True) if value != UNKNOWN
     ]
+    known += [f"{one.name} vector" for one in features.vectors if one.serve[user].any()]
     return f"the towers went by the user's {', '.join(known)}" if known else "the towers knew nothing of the user"
+
+
+def _about(pool: Pool) -> str:
+    return f"{pool.item_type} choices" if pool.group == ONBOARDING else f"{pool.item_type} history"

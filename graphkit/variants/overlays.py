@@ -13,6 +13,7 @@ from graphkit.config import Config
 from graphkit.config.load import Tables, overlaid, read_preset
 from graphkit.errors import InputError, did_you_mean
 from graphkit.resources import folder
+from graphkit.stages import with_encoders
 
 #: No overlay: the base itself, trained with other seeds.
 BASE: Final = "2t-hgnn"
@@ -36,8 +37,10 @@ class Variant:
 
     def stages(self, base: Config) -> tuple[str, ...]:
         """What has to be trained: a graph with users as nodes recommends by itself, the others by their towers."""
-        with_users = "listening" in self.config(base, 0).graph.kinds
-        return ("graph", "hgnn") if with_users else ("graph", "hgnn", "towers")
+        config = self.config(base, 0)
+        if "listening" in config.graph.kinds:
+            return ("graph", "hgnn")
+        return with_encoders(("graph", "hgnn", "towers"), config.towers.user_vectors)
 
 
 def read_variants() -> dict[str, Variant]:

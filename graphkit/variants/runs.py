@@ -11,7 +11,7 @@ from typing import Final
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.errors import ArtefactError
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES, USER_VECTORS
 from graphkit.text import model_identity
 from graphkit.variants.overlays import BASE, Variant, read_variants
 
@@ -29,6 +29,9 @@ class Base:
     def batches(self) -> dict[str, Batch]:
         """The current batches, unchecked; raises ArtefactError where one is missing."""
         found = {stage: self.workspace.peek(stage) for stage in ("dataset", *_TRAINED)}
+        found |= {
+            stage: self.workspace.peek(stage) for stage in found["towers"].manifest.upstream if stage not in found
+        }
         for stage, batch in found.items():
             for name, used in batch.manifest.upstream.items():
                 if used != found[name].id:
@@ -44,10 +47,14 @@ class Base:
     @cached_property
     def config(self) -> Config:
         """The settings behind the current batches."""
-        settings = {
-            section: values for stage in _TRAINED for section, values in self.batches[stage].manifest.settings.items()
-        }
+        made = [batch for stage, batch in self.batches.items() if stage not in self.given]
+        settings = {section: values for batch in made for section, values in batch.manifest.settings.items()}
         return Config.model_validate(settings)
+
+    @property
+    def given(self) -> dict[str, Batch]:
+        """What no variant makes anew: the dataset, and the user vectors that were imported."""
+        return {stage: batch for stage, batch in self.batches.items() if stage in ("dataset", USER_VECTORS)}
 
     @property
     def seed(self) -> int:
@@ -91,18 +98,18 @@ class VariantRun:
 
     def trained(self) -> dict[str, Batch] | None:
         """The run's batches by stage if each is what this variant of the base would be made from now; else None."""
-        found = {"dataset": self.base.batches["dataset"]}
+        found = self.base.given
         for stage in self.stages:
-            spec = self.spec(stage, upstream_of(stage, found))
+            spec = self.spec(stage, upstream_of(stage, found, self.config))
             if self.workspace.rotation(stage)["current"] != spec.batch_id:
                 return None
             found[stage] = self.workspace.peek(stage)
         return found
 
 
-def upstream_of(stage: str, batches: dict[str, Batch]) -> list[Batch]:
-    """Those of ``batches`` that ``stage`` reads."""
-    return [batches[name] for name in STAGES[stage].upstream]
+def upstream_of(stage: str, batches: dict[str, Batch], config: Config) -> list[Batch]:
+    """Those of ``batches`` that ``stage`` reads under ``config``."""
+    return [batches[name] for name in (*ALL_STAGES[stage].upstream, *config.further_upstream(stage))]
 
 
 def trained_runs(workspace: Workspace) -> list[VariantRun]:

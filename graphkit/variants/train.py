@@ -13,7 +13,7 @@ from graphkit.config import Config, load_config
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError
 from graphkit.graph.build import TEXT_CACHE
-from graphkit.pipeline import COMMANDS, spawn
+from graphkit.pipeline import command_words, spawn
 from graphkit.progress import say, track
 from graphkit.variants.overlays import choose
 from graphkit.variants.runs import VARIANTS_DIR, Base, VariantRun, upstream_of
@@ -49,15 +49,15 @@ def train_variants(workspace: Workspace, names: Sequence[str] = (), seeds: int =
 
 
 def _train(run: VariantRun) -> None:
-    found = {"dataset": run.workspace.adopt(run.base.workspace.current("dataset"))}
+    found = {stage: run.workspace.adopt(run.base.workspace.current(stage)) for stage in run.base.given}
     share_text_cache(run.base.workspace, run.workspace)
     words = settings_words(run.config, Dataset.open(run.base.batches["dataset"]))
     for stage in run.stages:
-        spec = run.spec(stage, upstream_of(stage, found))
+        spec = run.spec(stage, upstream_of(stage, found, run.config))
         batch = run.workspace.finished(spec) or _taken_over(run, spec)
         if batch is None:
-            say(f"{run.key}: {COMMANDS[stage]} …")
-            spawn([COMMANDS[stage], "-w", str(run.workspace.root), "--quiet", *words])
+            say(f"{run.key}: {' '.join(command_words(stage))} …")
+            spawn([*command_words(stage), "-w", str(run.workspace.root), "--quiet", *words])
             batch = run.workspace.finished(spec)
         if batch is None:
             raise ArtefactError(
