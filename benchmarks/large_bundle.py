@@ -77,7 +77,8 @@ def main() -> None:
 def write_logs(folder: Path, base: np.ndarray, num_users: int) -> None:
     """Plays and catalogue; of the items near a text, the first ones are the popular ones."""
     rng, near = np.random.default_rng(0), np.argsort(base, kind="stable")
-    texts = rng.zipf(1.3, size=(num_users, TEXTS_A_USER)) % int(base.max() + 1)
+    odds = 1 / (50.0 + np.arange(int(base.max()) + 1))
+    texts = rng.choice(len(odds), size=(num_users, TEXTS_A_USER), p=odds / odds.sum())
     chosen = np.repeat(texts, ITEMS_A_USER // TEXTS_A_USER, axis=1).ravel()
     start, size = np.searchsorted(base[near], chosen), np.bincount(base, minlength=int(base.max()) + 2)[chosen]
     item = near[np.minimum(start + np.floor(size * rng.random(len(chosen)) ** 2).astype(int), len(base) - 1)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -22,31 +23,54 @@ def blended_top(
     """The ``k`` best ``allowed`` items [num_items], best first, by edges / std + ``towers_weight`` * dot / std.
 
     ``vector`` [dim] is the user's. Both spreads are over the whole type: that of the dot products follows from the
-    covariance of the item vectors. Every allowed item that an edge reaches is scored; of the others the index is
-    asked for more until none left out can be among the best. Where few are allowed, all those are scored instead.
+    covariance of the item vectors. Scored are the items with the strongest edges, those that the index gives, and
+    those whose edges are strong enough to be among the best with the dot product of the index' last one; the index
+    is asked for more until none left out can be among the best (the threshold algorithm of Fagin et al. 2001). Where
+    few are allowed, all those are scored instead.
     """
-    weight = over_spread(towers_weight, float(index.spreads(vector[None])[0]))
-    by_edges = edges.values * np.float32(over_spread(1.0, edges.spread()))
-    may_list = allowed[edges.items]
-    reached, along = edges.items[may_list], by_edges[may_list]
-    others = allowed.copy()
-    others[reached] = False
+    user = _Blend.of(index, vector, edges, towers_weight, allowed)
     num_allowed = int(np.count_nonzero(allowed))
     wanted = _first_wanted(k, num_allowed, index.num_items)
+    head, _ = best(user.reached, user.along, 2 * k)
+    near, others = np.empty(0, np.int64), user.weight * index.greatest_dot(vector)  # what others have at most
     while True:
-        everything = wanted == index.num_items or index.looks_at(wanted) >= num_allowed
-        if everything:
-            near, worst = np.flatnonzero(others), -math.inf
-        else:
-            near, dots = index.nearest(vector, wanted)
-            near, worst = near[others[near]], weight * float(dots[-1])
-        items = np.concatenate([reached, near])
-        scores = (np.float32(weight) * index.dots(vector, items)).astype(np.float32)
-        scores[: len(reached)] += along
-        items, scores = best(items, scores, k)
-        if everything or (len(items) == k and scores[-1] >= worst):
-            return items, scores
+        items, scores = user.best(np.union1d(head, near), k)
+        able = user.reached if len(items) < k else user.reached[user.along + np.float32(others) >= scores[-1]]
+        if len(near) or len(able) <= len(head):
+            items, scores = user.best(np.union1d(np.union1d(head, near), able), k)
+            if len(items) == k and scores[-1] >= others:
+                return items, scores
+        if wanted == index.num_items or index.looks_at(wanted) >= num_allowed:
+            return user.best(np.flatnonzero(allowed), k)
+        near, dots = index.nearest(vector, wanted)
+        near, others = near[allowed[near]], user.weight * float(dots[-1])
         wanted = min(4 * wanted, index.num_items)
+
+
+@dataclass(frozen=True)
+class _Blend:
+    """One user's scores: of any items, in units of their spreads."""
+
+    index: ItemIndex
+    vector: Floats
+    weight: float  # of a dot product
+    reached: Items  # allowed items with edges, ascending
+    along: Floats  # what the edges bring them
+
+    @classmethod
+    def of(cls, index: ItemIndex, vector: Floats, edges: EdgeScores, towers_weight: float, allowed: Flags) -> _Blend:
+        weight = over_spread(towers_weight, float(index.spreads(vector[None])[0]))
+        listed = allowed[edges.items]
+        along = edges.values[listed] * np.float32(over_spread(1.0, edges.spread()))
+        return cls(index, vector, weight, edges.items[listed], along)
+
+    def best(self, items: Items, k: int) -> tuple[Items, Floats]:
+        """The ``k`` best of ``items``, ascending and allowed, best first, with their scores."""
+        scores = (np.float32(self.weight) * self.index.dots(self.vector, items)).astype(np.float32)
+        if len(self.reached):
+            at = np.minimum(np.searchsorted(self.reached, items), len(self.reached) - 1)
+            scores += np.where(self.reached[at] == items, self.along[at], np.float32(0))
+        return best(items, scores, k)
 
 
 def over_spread(value: float, spread: float) -> float:

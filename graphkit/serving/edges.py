@@ -20,6 +20,8 @@ Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]
 
 _PARTS: Final = ("indptr", "indices", "weights")
+#: An edge takes as long to sort in as so many items to go over.
+_DENSE: Final = 16
 
 
 class Support(NamedTuple):
@@ -81,11 +83,11 @@ class EdgeWeights:
         if not parts:
             return EdgeScores(np.empty(0, np.int64), np.empty(0, np.float32), self.num_items[item_type])
         indices, weights = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        order = np.argsort(indices, kind="stable")  # so that an item's weights are summed in the order of its edges
-        ends = indices[order]
-        first = np.append(True, ends[1:] != ends[:-1])
-        sums = np.bincount(np.cumsum(first) - 1, weights[order]).astype(np.float32)
-        items, kept = ends[first].astype(np.int64), sums != 0
+        if len(indices) * _DENSE > self.num_items[item_type]:
+            items, sums = _sums_over_all(indices, weights, self.num_items[item_type])
+        else:
+            items, sums = _sums_of_reached(indices, weights)
+        kept = np.flatnonzero(sums)
         return EdgeScores(items[kept], sums[kept], self.num_items[item_type])
 
     def supports(self, user: int, item_type: str, items: Items, most: int) -> list[list[Support]]:
@@ -108,3 +110,16 @@ class EdgeWeights:
                     found.append((source_type, int(item), indices[first:last], weights[first:last]))
             start += size
         return found
+
+
+def _sums_over_all(indices: npt.NDArray[Any], weights: npt.NDArray[Any], num_items: int) -> tuple[Items, Floats]:
+    """Every item, with the sum of the weights at its index, each item's in their order."""
+    return np.arange(num_items), np.bincount(indices, weights, num_items).astype(np.float32)
+
+
+def _sums_of_reached(indices: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[Items, Floats]:
+    """The same for the items among ``indices`` alone, ascending."""
+    order = np.argsort(indices, kind="stable")
+    ends = indices[order]
+    first = np.append(True, ends[1:] != ends[:-1])
+    return ends[first].astype(np.int64), np.bincount(np.cumsum(first) - 1, weights[order]).astype(np.float32)
