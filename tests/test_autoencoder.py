@@ -98,6 +98,14 @@ def test_means_are_over_the_distinct_items_of_each_window() -> None:
     np.testing.assert_allclose(found["film, weak rows"], np.log1p([[1, 1], [0, 0]]), rtol=1e-6)
 
 
+def test_a_mean_of_few_items_is_short() -> None:
+    users = users_of([(0, "book", 0, "stream", 3), (1, "book", 0, "stream", 3), (1, "book", 1, "stream", 3)])
+    spec = SPEC.model_copy(update={"shrinkage": 2.0})
+    found = blocks(feature_rows(users, spec, ITEMS))
+    np.testing.assert_allclose(found["book, 7 days, text"], [[1 / 3, 0], [0.25, 0.25]])
+    np.testing.assert_allclose(found["book, 7 days, collaborative"], [[1 / 3], [1 / 3]])  # of one item each
+
+
 def test_profiles_and_what_is_not_known_of_them() -> None:
     users = users_of(
         [],

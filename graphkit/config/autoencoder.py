@@ -23,6 +23,9 @@ class AutoencoderSection(Section):
         "together with (paper), of the graph network (ours)",
     )
     modality_dim: Positive = Field(default=80, description="width of each of them, at most (paper)")
+    shrinkage: Annotated[float, Field(ge=0)] = Field(
+        default=2, description="a mean over n items has n / (n + this) of its length: few items, little trust"
+    )
     baskets: Annotated[tuple[Literal["playlists", "sessions"], ...], Field(min_length=1)] = Field(
         default=("playlists", "sessions"),
         description="what two items must share for the collaborative vectors; without timestamps a user's whole "

@@ -34,10 +34,10 @@ class ItemTable:
         vectors = {t: modalities.side_by_side(t) for t in types}
         return cls(vectors, {t: modalities.known(t) for t in types}, tuple(modalities.widths.values()))
 
-    def means(self, sums: Floats, counts: Floats) -> Floats:
-        """``sums`` [..., sum of widths] over ``counts`` [..., modalities]; NaN where a count is 0."""
-        with np.errstate(invalid="ignore"):
-            mean: Floats = sums / np.repeat(np.where(counts > 0, counts, np.nan), self.widths, axis=-1)
+    def means(self, sums: Floats, counts: Floats, shrinkage: float) -> Floats:
+        """``sums`` [..., sum of widths] over ``counts`` [..., modalities] + ``shrinkage``; NaN where a count is 0."""
+        weight = np.where(counts > 0, counts + np.float32(shrinkage), np.float32(np.nan))
+        mean: Floats = sums / np.repeat(weight, self.widths, axis=-1)
         return mean
 
 
@@ -65,7 +65,7 @@ def _windowed_means(users: Users, item_type: str, spec: InputSpec, items: ItemTa
     shape = (users.count * spec.num_windows, len(items.vectors[item_type]))
     met = sparse.csr_array((np.ones(len(cell), np.float32), (cell, item)), shape=shape)
     sums, counts = (_within(met @ table[item_type], users.count, spec) for table in (items.vectors, items.known))
-    return items.means(sums, counts).reshape(users.count, -1)
+    return items.means(sums, counts, spec.shrinkage).reshape(users.count, -1)
 
 
 def _counts(users: Users, item_type: str, signals: tuple[str, ...], spec: InputSpec) -> Floats:
@@ -111,7 +111,7 @@ def _profile(users: Users, spec: InputSpec, items: ItemTable) -> Iterator[Floats
         picked = users.onboarding.filter(
             pl.Series(fresh[users.onboarding[schemas.USER].to_numpy()], dtype=pl.Boolean)
         )
-        yield _onboarding_means(picked, users.count, items)
+        yield _onboarding_means(picked, users.count, spec, items)
     if spec.languages:
         yield np.where(fresh[:, None], _multi_hot(profiles[schemas.ONBOARDING_LANGUAGES], spec.languages), np.nan)
 
@@ -127,7 +127,7 @@ def _is_new(users: Users, spec: InputSpec) -> npt.NDArray[np.bool_]:
     return seen.select(recent.fill_null(True)).to_series().to_numpy()
 
 
-def _onboarding_means(picked: pl.DataFrame, count: int, items: ItemTable) -> Floats:
+def _onboarding_means(picked: pl.DataFrame, count: int, spec: InputSpec, items: ItemTable) -> Floats:
     """Means over the picked items of all types: [n, sum of widths]."""
     sums, counts = np.zeros((count, sum(items.widths)), np.float32), np.zeros((count, len(items.widths)), np.float32)
     for item_type, vectors in items.vectors.items():
@@ -135,7 +135,7 @@ def _onboarding_means(picked: pl.DataFrame, count: int, items: ItemTable) -> Flo
         place = (rows[schemas.USER].to_numpy(), rows[schemas.ITEM].to_numpy())
         chosen = sparse.csr_array((np.ones(rows.height, np.float32), place), shape=(count, len(vectors)))
         sums, counts = sums + chosen @ vectors, counts + chosen @ items.known[item_type]
-    return items.means(sums, counts)
+    return items.means(sums, counts, spec.shrinkage)
 
 
 def _column(values: pl.Series) -> Floats:

@@ -37,6 +37,7 @@ class InputSpec(BaseModel):
     weak: tuple[str, ...]
     windows_days: tuple[int, ...]  # empty without timestamps: one window, all there is
     modalities: dict[str, int]  # widths of the item vectors
+    shrinkage: float = 0.0
     countries: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     age: bool = False
@@ -99,6 +100,7 @@ def input_spec(source: Source, modalities: dict[str, int], settings: Autoencoder
         weak=meta.weak,
         windows_days=settings.windows_days if timed else (),
         modalities=modalities,
+        shrinkage=settings.shrinkage,
         countries=_common(users, schemas.COUNTRY),
         languages=_common(users, schemas.ONBOARDING_LANGUAGES),
         age=_has(users, schemas.AGE),
