@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.append(sys.path.pop(0))  # this folder has a towers.py, which is not meant below
@@ -26,7 +27,7 @@ from graphkit.artefacts import Batch, StageSpec
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.graph.store import save_about
-from graphkit.user_features import FeatureSpec, Pool, UserInputs, mean_pool
+from graphkit.user_features import FeatureSpec, History, Pool
 from graphkit.vectors import save_vectors
 from towers import export_bundle
 from towers.user_spec import user_features
@@ -112,7 +113,8 @@ def write_towers(workspace: Workspace, config: Config, dataset: Dataset, hgnn: B
     from towers.replay import write_replay
     from towers.two_tower import save_weights, user_tower
 
-    spec = FeatureSpec(pools=(Pool(TYPE, "strong"),), embedding_dim=vectors.shape[1])
+    pool = Pool(TYPE, "strong")
+    spec = FeatureSpec(pools=(pool,), embedding_dim=vectors.shape[1])
     features = user_features(dataset, spec, {TYPE: vectors}, dataset.meta.cutoff, config.towers)
     tower, rng = user_tower(spec, config.towers), np.random.default_rng(2)
     weights = {}
@@ -121,7 +123,9 @@ def write_towers(workspace: Workspace, config: Config, dataset: Dataset, hgnn: B
         weights[f"user/{weight.path}"] = (scale * rng.normal(size=weight.shape)).astype(np.float32)
         weight.assign(weights[f"user/{weight.path}"])
     each = np.arange(len(vectors))
-    alone = UserInputs(mean_pool(each, each, vectors, len(each)), np.zeros((len(each), 0), np.int32))
+    one_item = History(np.arange(len(each) + 1), each.astype(np.int32))
+    nothing = np.zeros((len(each), 0), np.int32)
+    alone = replace(features, histories={pool: one_item}, categorical=nothing).inputs(each)
     with workspace.begin(StageSpec.of("towers", config, (dataset.batch, hgnn))) as work:
         save_weights(work.path("towers.weights.safetensors"), weights)
         work.path("features.json").write_text(spec.model_dump_json())
