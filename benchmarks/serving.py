@@ -2,7 +2,8 @@
 
 python benchmarks/serving.py WORKSPACE --users 2000 -k 100
 
-The workspace has a current bundle (`large_bundle.py` makes one of any size). A recommendation is the whole of it: histories and features to the user tower's
+The workspace has a current bundle (`large_bundle.py` makes one of any size).
+A recommendation is the whole of it: histories and features to the user tower's
 inputs, the tower, the edges, the index, the blend, and names looked up. Each target type in turn, in one process,
 after 50 unmeasured ones; the users are a seeded sample of those with a history.
 """
