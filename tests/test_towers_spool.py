@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from test_towers_feed import world_task
 from towers_world import interactions, make_world
 
+import graphkit.datasets.user_blocks
 import towers.examples
 import towers.labels
+from graphkit.user_features import History
 from towers.epochs import Task
 from towers.examples import write_examples
 from towers.spool import Spool
@@ -41,8 +43,12 @@ def test_a_spool_is_a_file_without_a_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert array.sum() == 499_500
 
 
+def parts_of(history: History) -> tuple[np.ndarray, ...]:
+    return (history.indptr, history.items) if history.weights is None else (*vars(history).values(),)
+
+
 def columns_of(task: Task) -> list:
-    found = []
+    found = [part.tolist() for history in task.feed.users.histories.values() for part in parts_of(history)]
     for side in (task.train, task.validation):
         for labels in side.values():
             assert isinstance(labels.users, np.memmap) or not len(labels)
@@ -61,7 +67,7 @@ def test_labels_do_not_depend_on_how_many_users_are_read_together(
     sets = ("towers.weak_weight=0.5",)
     whole = columns_of(world_task(workspace, *sets))
     for rows in (1, 100):  # a user at a time; a few
-        monkeypatch.setattr(towers.labels, "_BLOCK_ROWS", rows)
+        monkeypatch.setattr(graphkit.datasets.user_blocks, "_ROWS", rows)
         monkeypatch.setattr(towers.labels, "_BLOCK", 7)
         assert columns_of(world_task(workspace, *sets)) == whole
     assert sum(len(column) for column in whole if column) > interactions(timed).height / 2

@@ -13,6 +13,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset, DatasetMeta
+from graphkit.datasets.user_blocks import of_users, user_blocks
 from graphkit.errors import InputError
 from graphkit.user_features import History
 from towers.spool import Spool
@@ -23,8 +24,6 @@ Flags = npt.NDArray[np.bool_]
 _KEY: Final = (schemas.USER, schemas.ITEM)
 #: How the columns of examples are kept.
 _DTYPES: Final = {"users": np.int32, "items": np.int32, "times": np.int64, "weak": np.bool_}
-#: Interactions that are read together, about.
-_BLOCK_ROWS: Final = 4_000_000
 #: Examples that are looked at together.
 _BLOCK: Final = 1_000_000
 
@@ -86,7 +85,7 @@ def read_labels(dataset: Dataset, item_type: str, weak: bool = False) -> Labels:
     columns = {name: Spool(dtype) for name, dtype in _DTYPES.items()}
     known, spared = _HistorySpool(), _HistorySpool()
     timed = True
-    for low, high in _user_blocks(dataset):
+    for low, high in user_blocks(dataset):
         block = _read_block(dataset, item_type, weak, low, high)
         timed = timed and block.times is not None
         named = {"users": block.users, "items": block.items, "times": block.times, "weak": block.weak}
@@ -132,18 +131,9 @@ def _with_weak(
     return Labels(labels.item_type, users[order], items[order], labels.known, moments, weak[order], spared)
 
 
-def _user_blocks(dataset: Dataset) -> Iterator[tuple[int, int]]:
-    """Ranges of users with about so many rows each that a block of them fits."""
-    num_users = dataset.meta.num_users
-    rows = int(dataset.interactions().select(pl.len()).collect().item())
-    step = max(1, num_users * _BLOCK_ROWS // max(rows, 1))
-    for low in range(0, num_users, step):
-        yield low, min(low + step, num_users)
-
-
 def _train_rows(dataset: Dataset, item_type: str, signals: tuple[str, ...], low: int, high: int) -> pl.DataFrame:
-    user, cutoff = pl.col(schemas.USER), dataset.meta.cutoff
-    rows = dataset.interactions(schemas.TRAIN, signals).filter((user >= low) & (user < high))
+    cutoff = dataset.meta.cutoff
+    rows = dataset.interactions(schemas.TRAIN, signals).filter(of_users(low, high))
     rows = rows.filter(pl.col(schemas.ITEM_TYPE) == item_type)
     if cutoff is not None:
         rows = rows.filter(pl.col(schemas.TIMESTAMP) < cutoff)

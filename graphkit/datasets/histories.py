@@ -10,6 +10,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
+from graphkit.datasets.user_blocks import of_users, user_blocks
 from graphkit.user_features import STRONG, WEAK, Histories, History, Pool, group_signals, weak_group
 
 _WEIGHT: Final = "weight"
@@ -37,17 +38,26 @@ def read_histories(
     groups = {group: group_signals(group, meta.strong, meta.weak) for group in (STRONG, *weak)}
     rows = _in_window(dataset.interactions(schemas.TRAIN), before, days)
     weight = None if half_life_days is None else _recency(before, half_life_days)
-    return {
-        Pool(item_type, group): _history(
-            rows.filter((pl.col(schemas.ITEM_TYPE) == item_type) & pl.col(schemas.SIGNAL).is_in(list(signals))),
-            meta.num_users,
-            max_items,
-            weight,
-        )
-        for item_type in meta.types
-        for group, signals in groups.items()
-        if signals
-    }
+    pools = {Pool(t, group): signals for t in meta.types for group, signals in groups.items() if signals}
+    parts: dict[Pool, list[History]] = {pool: [] for pool in pools}
+    for low, high in user_blocks(dataset):
+        block = rows.filter(of_users(low, high))
+        for pool, signals in pools.items():
+            of_type, of_group = (
+                pl.col(schemas.ITEM_TYPE) == pool.item_type,
+                pl.col(schemas.SIGNAL).is_in(list(signals)),
+            )
+            parts[pool].append(_history(block.filter(of_type & of_group), low, high, max_items, weight))
+    return {pool: _joined(histories) for pool, histories in parts.items()}
+
+
+def _joined(parts: list[History]) -> History:
+    """The histories of blocks of users, one behind the other."""
+    lengths = [np.diff(part.indptr) for part in parts]
+    indptr = np.concatenate([np.zeros(1, np.int64), *lengths]).cumsum()
+    weights = [part.weights for part in parts if part.weights is not None]
+    items = np.concatenate([np.zeros(0, np.int32), *(part.items for part in parts)])
+    return History(indptr, items, np.concatenate(weights) if weights else None)
 
 
 def _in_window(rows: pl.LazyFrame, before: datetime | None, days: int | None) -> pl.LazyFrame:
@@ -58,7 +68,8 @@ def _in_window(rows: pl.LazyFrame, before: datetime | None, days: int | None) ->
     return rows if days is None else rows.filter(time >= before - timedelta(days=days))
 
 
-def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None, weight: pl.Expr | None) -> History:
+def _history(rows: pl.LazyFrame, low: int, high: int, max_items: int | None, weight: pl.Expr | None) -> History:
+    """The history of the users from ``low`` up to ``high``, whose ``rows`` these are."""
     pairs = (
         rows.group_by(schemas.USER, schemas.ITEM)
         .agg(pl.col(schemas.TIMESTAMP).max())
@@ -67,7 +78,7 @@ def _history(rows: pl.LazyFrame, num_users: int, max_items: int | None, weight: 
     if max_items is not None:
         pairs = pairs.group_by(schemas.USER, maintain_order=True).tail(max_items)
     frame = pairs.select(schemas.USER, schemas.ITEM, *([] if weight is None else [weight])).collect()
-    count = np.bincount(frame[schemas.USER].to_numpy(), minlength=num_users)
+    count = np.bincount(frame[schemas.USER].to_numpy() - np.uint32(low), minlength=high - low)
     indptr = np.concatenate([[0], np.cumsum(count)]).astype(np.int64)
     weights = None if weight is None else frame[_WEIGHT].to_numpy().astype(np.float32)
     return History(indptr, frame[schemas.ITEM].to_numpy().astype(np.int32), weights)
