@@ -19,7 +19,7 @@ from graphkit.errors import ArtefactError, GraphkitError, InputError
 from graphkit.evaluation.peers.optional import peer_inputs
 from graphkit.progress import say
 from graphkit.schemas import DATASET_FILE
-from graphkit.stages import ALL_STAGES, ENCODERS, STAGES, with_encoders
+from graphkit.stages import ALL_STAGES, ENCODERS, REPORTED, STAGES, with_encoders
 from graphkit.text import model_identity
 from graphkit.variants.runs import run_inputs
 
@@ -55,7 +55,7 @@ def command_words(stage: str) -> list[str]:
 def upstream_batches(workspace: Workspace, stage: str, config: Config) -> list[Batch]:
     """What ``stage`` reads; the report reads every stage there is."""
     if stage == "report":
-        return [workspace.current(name) for name in STAGES if name != "report" and workspace.has(name)]
+        return [workspace.current(name) for name in REPORTED if workspace.has(name)]
     return list(workspace.upstream(stage, config).values())
 
 

@@ -27,6 +27,7 @@ NUM_USERS = 240
 TASTES = 4
 CUTOFF = datetime(2024, 6, 1, tzinfo=UTC)
 LABEL_START = CUTOFF - timedelta(days=30)
+GENRES = ("crime|history", "poetry", None, "crime")
 COUNTRIES = ("SE", "DE", "FR", "IT")
 QUICK = (
     "downstream.hidden=[16,8]",
@@ -114,7 +115,14 @@ def write_dataset(
     with workspace.begin(StageSpec("dataset", {"timed": timed}, 0)) as work:
         rows.write_parquet(work.path("interactions/part-00000.parquet"))
         items = [
-            {"item_type": t, "item": i, "item_id": f"{t}-{i}", "language": "sv", "creator": creator(t, i)}
+            {
+                "item_type": t,
+                "item": i,
+                "item_id": f"{t}-{i}",
+                "language": "sv",
+                "genre": GENRES[i % TASTES],
+                "creator": creator(t, i),
+            }
             for t, count in ITEMS.items()
             for i in range(count)
         ]

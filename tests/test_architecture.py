@@ -67,6 +67,7 @@ FORBIDDEN = {
         "graphkit.synthetic",
     ),
     "graphkit/graph_formats": ("tensorflow", "keras", "graphkit.evaluation", "graphkit.serving", "graphkit.report"),
+    "graphkit/report": ("torch", "dgl", "tensorflow", "keras", "graphkit.downstream.stage", "graphkit.hgnn"),
     "graphkit/edge_weights": (
         *LEARNING,
         "graphkit.hgnn",

@@ -68,4 +68,5 @@ class DownstreamSection(Section):
     sequence_dim: Annotated[int, Field(gt=0, multiple_of=4)] = Field(default=64, description="its width")
     sequence_layers: Positive = Field(default=2, description="its layers")
     lightgcn_epochs: Positive = Field(default=24, description="passes of LightGCN over train")
+    map_users: Positive = Field(default=1000, description="users drawn on the report's maps, at most")
     bootstrap: Positive = Field(default=1000, description="resamples of the users, for the 95 % intervals")

@@ -28,15 +28,20 @@ class Label(NamedTuple):
 
 
 def _favourite_creators(world: World) -> Any | str:
-    return _most_met(world, schemas.CREATOR, _FAVOURITES)
+    return _as_matrix(world, most_met(world, schemas.CREATOR, _FAVOURITES))
 
 
 def _main_language(world: World) -> Any | str:
-    return _most_met(world, schemas.LANGUAGE, 1)
+    return _as_matrix(world, most_met(world, schemas.LANGUAGE, 1))
 
 
-def _most_met(world: World, column: str, count: int) -> Any | str:
-    """The values of an items' column that most of a user's strong rows are of; equals in a seeded order."""
+def _as_matrix(world: World, labels: pl.DataFrame | str) -> Any | str:
+    return labels if isinstance(labels, str) else _matrix(world, labels)
+
+
+def most_met(world: World, column: str, count: int) -> pl.DataFrame | str:
+    """The ``count`` values of an items' column that most of a user's strong rows are of: ``user``, ``label``, equals
+    in a seeded order; or why there are none."""
     items = world.dataset.items().select(schemas.ITEM_TYPE, schemas.ITEM, pl.col(column).alias(_LABEL)).drop_nulls()
     if not items.height:
         return f"no item has a {column}"
@@ -44,7 +49,7 @@ def _most_met(world: World, column: str, count: int) -> Any | str:
     met = rows.join(items.lazy(), on=[schemas.ITEM_TYPE, schemas.ITEM]).group_by(schemas.USER, _LABEL).agg(pl.len())
     tie = pl.struct(schemas.USER, _LABEL).hash(world.seed)
     ranked = met.with_columns(tie=tie).sort(schemas.USER, "len", "tie", descending=[False, True, False]).collect()
-    return _matrix(world, ranked.group_by(schemas.USER, maintain_order=True).head(count))
+    return ranked.group_by(schemas.USER, maintain_order=True).head(count)
 
 
 def _country(world: World) -> Any | str:

@@ -2,7 +2,7 @@
 
 Files: ``results.parquet`` (task, group, metric, model, value, low, high, difference, difference_low, difference_high,
 relative, num_users) and ``results.json`` (the same, with what each task and row is, counts, what was left out and
-why, and what each row cost).
+why), and ``map.parquet`` (``user_map``). What each row cost is in the manifest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import polars as pl
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
+from graphkit.downstream.files import MAP_FILE, RESULTS_FILE, RESULTS_JSON
 from graphkit.downstream.pair_model import num_parameters
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import representations
@@ -22,14 +23,13 @@ from graphkit.downstream.rivals import Rival
 from graphkit.downstream.table import Row, task_rows
 from graphkit.downstream.task import NotApplicable, Task
 from graphkit.downstream.tasks import ALL_TASKS
+from graphkit.downstream.user_map import user_map
 from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.errors import ArtefactError
 from graphkit.progress import say, track
 from graphkit.stages import ENCODERS
 
-RESULTS_FILE: Final = "results.parquet"
-RESULTS_JSON: Final = "results.json"
 _SCHEMA: Final = (
     dict.fromkeys(("task", "group", "metric", "model"), pl.String)
     | dict.fromkeys(
@@ -58,13 +58,14 @@ def evaluate_users(workspace: Workspace, config: Config) -> Batch:
         return done
     with workspace.begin(spec) as work:
         world = World.of(upstream, config)
-        rivals: list[Rival] = [DemographicPopularity(world)]
-        rivals += [VectorRival(world, vectors) for vectors in representations(world, upstream)]
+        spaces = list(representations(world, upstream))
+        rivals: list[Rival] = [DemographicPopularity(world), *(VectorRival(world, space) for space in spaces)]
         found = _Laboratory(world, rivals)
         for task in ALL_TASKS:
             if config.downstream.tasks is None or task.name in config.downstream.tasks:
                 found.run(task, config.downstream.bootstrap)
         _write(work, found)
+        user_map(world, spaces).write_parquet(work.path(MAP_FILE))
         work.data_window = dict(world.dataset.batch.manifest.data_window)
         return work.commit()
 

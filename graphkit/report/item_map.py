@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
 from graphkit.report.charts import GREY, PALETTE, scatter_png
+from graphkit.tsne import place
 from graphkit.vectors import Vectors
 
 NUM_GENRES: Final = 8
@@ -68,21 +68,6 @@ def sample_items(num_items: Mapping[str, int], max_items: int, seed: int) -> dic
         chosen[name] = np.sort(rng.choice(num_items[name], count, replace=False))
         left -= count
     return {name: chosen[name] for name in num_items}
-
-
-def place(vectors: npt.NDArray[np.float32], seed: int) -> npt.NDArray[np.float32]:
-    """Positions [n, 2] of vectors [n, dim] by t-SNE from a PCA start."""
-    from sklearn.manifold import TSNE
-    from threadpoolctl import threadpool_limits
-
-    perplexity = min(30.0, (len(vectors) - 1) / 3)
-    model = TSNE(init="pca", perplexity=perplexity, max_iter=500, random_state=seed, n_jobs=1)
-    # One thread: the same picture everywhere, and on a shared machine four times faster than two.
-    with threadpool_limits(1), warnings.catch_warnings():
-        # Embeddings that are all equal (an untrained model) divide by their zero spread: still a picture.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        points: npt.NDArray[np.float32] = model.fit_transform(vectors)
-    return np.nan_to_num(points)
 
 
 def _genres(dataset: Dataset, chosen: Mapping[str, npt.NDArray[np.int64]]) -> list[str | None]:

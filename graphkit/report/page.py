@@ -25,7 +25,8 @@ from graphkit.report.graph_section import graph_section
 from graphkit.report.item_map import item_map
 from graphkit.report.results_section import results_section
 from graphkit.report.training_section import training_section
-from graphkit.stages import STAGES
+from graphkit.report.user_section import user_section
+from graphkit.stages import REPORTED
 
 REPORT_FILE: Final = "report.html"
 _TEMPLATE: Final = "template.html.j2"
@@ -38,7 +39,7 @@ def write_report(workspace: Workspace, config: Config) -> Batch:
     Raises ArtefactError where there is no dataset.
     """
     batches = {"dataset": workspace.current("dataset")} | {
-        stage: workspace.current(stage) for stage in STAGES if stage != "report" and workspace.has(stage)
+        stage: workspace.current(stage) for stage in REPORTED if workspace.has(stage)
     }
     spec = StageSpec.of("report", config, batches.values())
     if (done := workspace.finished(spec)) is not None:
@@ -79,5 +80,6 @@ def _context(batches: dict[str, Batch], config: Config, pairs: Sequence[SamplerP
         "map": None
         if hgnn is None
         else item_map(dataset, serve_embeddings(hgnn, dataset), config.report.map_items, config.run.seed),
+        "users": None if "downstream" not in batches else user_section(batches["downstream"]),
         "run": cost_section(batches),
     }

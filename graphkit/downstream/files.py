@@ -1,0 +1,9 @@
+"""The files of a ``downstream`` batch, named where naming them loads nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+RESULTS_FILE: Final = "results.parquet"
+RESULTS_JSON: Final = "results.json"
+MAP_FILE: Final = "map.parquet"
