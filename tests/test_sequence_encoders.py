@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 import towers_world as world
 from click.testing import Result
+from conftest import graphkit_process
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.config import load_config
@@ -127,6 +128,20 @@ def test_a_training_that_comes_to_no_number_stops(tmp_path: Path) -> None:
     with pytest.raises(GraphkitError, match=r"came to no number[\s\S]*lower clue.learning_rate"):
         train(world.make_world(tmp_path), "clue", "learning_rate=1e30", "warm_up_share=0")
     assert not Workspace(tmp_path).has("clue")
+
+
+def test_the_towers_take_the_vectors_of_several_encoders(tmp_path: Path) -> None:
+    """As a user chains them: a process each, PyTorch in some and TensorFlow in the last."""
+    workspace, names = world.make_world(tmp_path), ["clue", "shopperbert"]
+    for name in names:
+        words = [word for setting in QUICK for word in ("--set", f"{name}.{setting}")]
+        made = graphkit_process("train-encoder", name, "-w", tmp_path, "--set", "run.threads=1", *words)
+        assert made.returncode == 0, made.stderr
+    words = [word for setting in (*world.QUICK, f"towers.user_vectors={names}") for word in ("--set", setting)]
+    done = graphkit_process("train-towers", "-w", tmp_path, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    upstream = json.loads(done.stdout)["upstream"]
+    assert {name: upstream[name] for name in names} == {name: workspace.current(name).id for name in names}
 
 
 @pytest.mark.parametrize("name", NAMES)
