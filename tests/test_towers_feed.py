@@ -54,12 +54,19 @@ def test_without_the_inverse_probability_both_losses_weigh_every_item_the_same(t
         assert np.abs(corrected - plain).max() > 1e-4
 
 
-def test_rare_types_are_kept_whole() -> None:
+def test_types_share_an_epoch_evenly() -> None:
     available = {"music": 1000, "book": 10, "movie": 400}
-    assert examples_per_type(available, None) == available
-    assert examples_per_type(available, 310) == {"music": 150, "book": 10, "movie": 150}
-    assert examples_per_type(available, 1000) == {"music": 590, "book": 10, "movie": 400}
-    assert examples_per_type(available, 9999) == available
+    assert examples_per_type(available, None, 2) == available
+    assert examples_per_type(available, 310, 100) == {"music": 150, "book": 10, "movie": 150}
+    assert examples_per_type(available, 1000, 100) == {"music": 590, "book": 10, "movie": 400}
+    assert examples_per_type(available, 9999, 2) == available
+
+
+def test_a_small_type_is_not_taken_too_often() -> None:
+    available = {"music": 1000, "book": 10, "movie": 400}  # 141 are a tenth of all
+    assert examples_per_type(available, 141, 2) == {"music": 70, "book": 2, "movie": 69}
+    assert examples_per_type(available, 141, 1) == {"music": 100, "book": 1, "movie": 40}
+    assert examples_per_type(available, 141, 5) == {"music": 68, "book": 5, "movie": 68}
 
 
 @given(st.integers(0, 50), st.integers(1, 20))

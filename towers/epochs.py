@@ -41,7 +41,7 @@ class Task:
     @property
     def batches_per_epoch(self) -> int:
         available = {item_type: len(labels) for item_type, labels in self.train.items()}
-        taken = examples_per_type(available, self.settings.examples_per_epoch)
+        taken = examples_per_type(available, self.settings.examples_per_epoch, self.settings.oversampling)
         return sum(-(-count // self.settings.batch_size) for count in taken.values())
 
 

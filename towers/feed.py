@@ -5,6 +5,7 @@ Everything an epoch draws comes from ``(seed, epoch)`` alone, so that a resumed 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -51,16 +52,20 @@ class TowerBatch(NamedTuple):
         return TowerBatch(self.item_type, self.x | {"user": user}, y, self.size)
 
 
-def examples_per_type(available: dict[str, int], total: int | None) -> dict[str, int]:
+def examples_per_type(available: dict[str, int], total: int | None, oversampling: float) -> dict[str, int]:
     """How many examples of each type an epoch takes: all, or ``total`` shared out.
 
-    Rare types are kept whole and the others share the rest evenly, so that a large type does not push a
-    small one out of the epoch.
+    Types share evenly, so that a large one does not push a small one out of the epoch. But of none is taken more than
+    ``oversampling`` times the share that is taken of all: a small type's examples would be learned by heart.
     """
-    taken, left = {}, sum(available.values()) if total is None else total
-    by_size = sorted(available, key=lambda item_type: (available[item_type], item_type))
+    every = sum(available.values())
+    left = every if total is None else min(total, every)
+    share = min(1.0, oversampling * left / max(every, 1))
+    most = {item_type: math.ceil(share * count) for item_type, count in available.items()}
+    taken: dict[str, int] = {}
+    by_size = sorted(most, key=lambda item_type: (most[item_type], item_type))
     for place, item_type in enumerate(by_size):
-        taken[item_type] = min(available[item_type], max(1, left // (len(by_size) - place)))
+        taken[item_type] = min(most[item_type], max(1, left // (len(by_size) - place)))
         left -= taken[item_type]
     return {item_type: taken[item_type] for item_type in available}
 
@@ -69,7 +74,9 @@ def epoch_batches(
     feed: Feed, labels: dict[str, Labels], settings: TowersSection, rng: np.random.Generator
 ) -> Iterator[TowerBatch]:
     """One epoch: each batch of one type, types interleaved in proportion, in a seeded order."""
-    count = examples_per_type({t: len(label) for t, label in labels.items()}, settings.examples_per_epoch)
+    count = examples_per_type(
+        {t: len(label) for t, label in labels.items()}, settings.examples_per_epoch, settings.oversampling
+    )
     chosen: list[tuple[str, Ints]] = []
     for item_type, label in labels.items():
         drawn = rng.choice(len(label), count[item_type], replace=False)

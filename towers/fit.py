@@ -145,7 +145,9 @@ def _note(work: StageWork, sources: Sources, task: Task, progress: Progress, sec
     """What the manifest says of the training."""
     meta = sources.dataset.meta
     available = {t: len(labels) for t, labels in task.train.items()}
-    per_epoch = sum(examples_per_type(available, task.settings.examples_per_epoch).values())
+    per_epoch = sum(
+        examples_per_type(available, task.settings.examples_per_epoch, task.settings.oversampling).values()
+    )
     best = progress.epochs[progress.best_epoch - 1]
     work.data_window = {
         "label_start": meta.label_start.isoformat() if meta.label_start else None,

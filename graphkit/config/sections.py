@@ -211,7 +211,12 @@ class TowersSection(Section):
     )
     max_genres: Positive = Field(default=500, description="commonest genres kept; others unknown")
     examples_per_epoch: Positive | None = Field(
-        default=150_000, description="rare target types are kept whole, the others share the rest; None: all"
+        default=150_000,
+        description="shared evenly by the target types, as far as they and oversampling allow; None: all",
+    )
+    oversampling: Annotated[float, Field(ge=1)] = Field(
+        default=2,
+        description="an epoch takes of no target type more than so many times the share that it takes of all",
     )
     validation_users: Positive = Field(
         default=1000, description="validation users ranked per epoch and type, at most"
