@@ -119,6 +119,8 @@ def write_dataset(
                 "item_type": t,
                 "item": i,
                 "item_id": f"{t}-{i}",
+                "title": f"{t} {i}",
+                "description": None,
                 "language": "sv",
                 "genre": GENRES[i % TASTES],
                 "creator": creator(t, i),

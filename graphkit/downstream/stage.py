@@ -2,7 +2,7 @@
 
 Files: ``results.parquet`` (task, group, metric, model, value, low, high, difference, difference_low, difference_high,
 relative, num_users) and ``results.json`` (the same, with what each task and row is, counts, what was left out and
-why), and ``map.parquet`` (``user_map``). What each row cost is in the manifest.
+why, and ``domains``), and ``map.parquet`` (``user_map``). What each row cost is in the manifest.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import polars as pl
 
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
+from graphkit.downstream.domains import domain_correlations
 from graphkit.downstream.files import MAP_FILE, RESULTS_FILE, RESULTS_JSON
 from graphkit.downstream.pair_model import num_parameters
 from graphkit.downstream.popularity import DemographicPopularity
@@ -64,7 +65,8 @@ def evaluate_users(workspace: Workspace, config: Config) -> Batch:
         for task in ALL_TASKS:
             if config.downstream.tasks is None or task.name in config.downstream.tasks:
                 found.run(task, config.downstream.bootstrap)
-        _write(work, found)
+        domains = domain_correlations(world)
+        _write(work, found, domains)
         user_map(world, spaces).write_parquet(work.path(MAP_FILE))
         work.data_window = dict(world.dataset.batch.manifest.data_window)
         return work.commit()
@@ -115,15 +117,16 @@ class _Laboratory:
         }
 
 
-def _write(work: StageWork, found: _Laboratory) -> None:
+def _write(work: StageWork, found: _Laboratory, domains: list[dict[str, Any]]) -> None:
     table = pl.DataFrame(found.rows, schema=_SCHEMA)
     table.write_parquet(work.path(RESULTS_FILE))
     about = {
         "tasks": found.tasks,
         "models": {name: rival.what for name, rival in found.rows_of.items()},
         "left_out": found.left_out,
+        "domains": domains,
         "results": table.to_dicts(),
     }
     work.path(RESULTS_JSON).write_text(json.dumps(about, indent=1), encoding="utf-8")
     work.row_counts = {"results": len(found.rows)}
-    work.metrics = {"left out": found.left_out, "costs": found.costs()}
+    work.metrics = {"left out": found.left_out, "costs": found.costs(), "words in common": domains}
