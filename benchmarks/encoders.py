@@ -83,6 +83,8 @@ def speed(encoded: Path, logs: Path, users: int) -> None:
         {"what": "one ready row, one core", **ready},
         {"what": "one user by id with all events, one core", **whole},
     ]
+    columns = ("what", "seconds", "cpu_seconds", "p50_ms", "p99_ms")
+    rows_out = [{name: row.get(name, "-") for name in columns} for row in rows_out]
     record("encoders_speed", rows_out, workspace=encoded.name, logs=logs.name)
 
 

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 from click.testing import Result
 from conftest import TINY_RUN, graphkit_process
 
 from graphkit.artefacts import Workspace
-from graphkit.config.sections import TowersSection
 
 Cli = Callable[..., Result]
 SETS = [word for word in TINY_RUN if word not in ("run", "--sample")]
@@ -37,8 +35,6 @@ def test_train_encoder_then_train_towers(own_chain: Path, graphkit: Cli) -> None
     rows = {row["stage"]: row for row in json.loads(graphkit("batches", "-w", own_chain, "--json").output)}
     assert rows["autoencoder"]["stale"] == "no"
     assert rows["autoencoder"]["space"] == printed["space_id"]
-    if "user_vectors" not in TowersSection.model_fields:
-        pytest.skip("the towers take no user vectors yet")
     words = (*SETS, "--set", 'towers.user_vectors=["autoencoder"]', "-w", own_chain, "--json")
     towers = graphkit_process("train-towers", *words)
     assert towers.returncode == 0, towers.stderr
