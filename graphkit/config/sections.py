@@ -215,7 +215,7 @@ class TowersSection(Section):
         description="shared evenly by the target types, as far as they and oversampling allow; None: all",
     )
     oversampling: Annotated[float, Field(ge=1)] = Field(
-        default=2,
+        default=1,
         description="an epoch takes of no target type more than so many times the share that it takes of all",
     )
     validation_users: Positive = Field(
