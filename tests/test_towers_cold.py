@@ -44,9 +44,10 @@ def margins(root: Path, *sets: str) -> dict[str, float]:
 def test_items_without_an_embedding_and_users_without_a_history(tmp_path: Path) -> None:
     plain = margins(tmp_path / "plain", "towers.history_dropout=0", "towers.item_dropout=0")
     dropped = margins(tmp_path / "dropped", "towers.history_dropout=0.3", "towers.item_dropout=0.5")
-    assert dropped["new items"] > max(0.3, 1.5 * plain["new items"]), (plain, dropped)
-    assert dropped["cold users"] > max(0.3, plain["cold users"]), (plain, dropped)
-    assert dropped["warm"] > 0.5
+    # Without dropout an item without an embedding loses most of what tells it apart; with it, hardly anything.
+    assert plain["new items"] < 0.6 * plain["warm"], plain
+    assert dropped["new items"] > 0.7 * dropped["warm"], dropped
+    assert dropped["cold users"] > 0.8 * dropped["warm"] > 0.25, dropped
 
 
 def test_the_world_has_cold_users_to_learn_from(tmp_path: Path) -> None:
