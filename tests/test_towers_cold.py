@@ -13,6 +13,7 @@ from test_towers_feed import world_task
 from towers_world import DIM, ITEMS, NUM_USERS, make_world
 
 from graphkit.user_features import STRONG, Pool
+from towers.backend import prepare
 from towers.epochs import build_towers, run_epoch
 from towers.infer import embed_users, item_vectors
 from towers.team import Alone
@@ -23,6 +24,7 @@ USERS = np.arange(1, NUM_USERS)
 def margins(root: Path, *sets: str) -> dict[str, float]:
     """How much higher users score podcasts of their own kind: as they are; with the items' embeddings hidden; and
     of users whose podcasts are hidden."""
+    prepare(0)
     task = world_task(make_world(root, timed=False), *sets)
     towers = build_towers(task)
     for epoch in range(1, 9):
