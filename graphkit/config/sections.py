@@ -227,9 +227,9 @@ class TowersSection(Section):
         default="auto",
         description="of the matrix products in training; auto: bfloat16 where the processor has it, else float32",
     )
-    epochs: Positive = 10
+    epochs: Positive = 20
     patience: Positive = Field(
-        default=3, description="epochs in a row without a better validation figure that end it"
+        default=5, description="epochs in a row without a better validation figure that end it"
     )
     validation_share: Share = Field(default=0.1, description="of the users, held out to tell the best epoch")
     tensorboard: str | None = Field(
