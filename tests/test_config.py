@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from graphkit.config import Config, load_config, preset_names
@@ -77,6 +77,7 @@ def test_an_unknown_preset_and_a_broken_file_are_refused(tmp_path: Path) -> None
 
 
 @given(epochs=st.integers(1, 10**6), top_k=st.none() | st.integers(1, 10**6))
+@settings(deadline=None)
 def test_printed_configuration_reads_back_the_same(epochs: int, top_k: int | None) -> None:
     config = load_config("demo", [f"hgnn.epochs={epochs}", f"graph.top_k={'none' if top_k is None else top_k}"])
     tables = tomllib.loads(as_toml(config))

@@ -157,7 +157,8 @@ from cli import main
 from towers.two_tower import TowerPair
 real = TowerPair.train_on_batch
 def counting(self, x, y):
-    print(os.environ["RANK"], len(y["own"]), y["weight"].sum(), flush=True)
+    line = " ".join(map(str, (os.environ["RANK"], len(y["own"]), y["weight"].sum())))
+    os.write(1, (line + os.linesep).encode())  # at once, lest the lines of two processes mix
     return real(self, x, y)
 TowerPair.train_on_batch = counting
 main(["train-towers", "-w", sys.argv[1], *{words!r}, "--set", "towers.epochs=1", "--json"])
