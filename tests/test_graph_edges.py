@@ -29,7 +29,7 @@ from graphkit.graph.listening import Listening, gather
 from graphkit.graph.memory import MemoryLimit, parse_memory
 from graphkit.graph.occurrences import Occurrences
 from graphkit.graph.relations import kept_relations
-from graphkit.graph.store import Relation
+from graphkit.graph.store import CO_LISTENING, Relation
 from graphkit.graph.weights import formula
 from graphkit.graph.windows import Window
 from graphkit.ties import tie_order
@@ -387,3 +387,19 @@ def test_the_compiled_loops_stay_inside_their_arrays(tmp_path: Path) -> None:
     words = ["-m", "pytest", __file__, "-q", "-p", "no:cacheprovider", "-k", "plain_count or strongest or wide_rows"]
     done = subprocess.run([sys.executable, *words], env=checked, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_an_edge_that_either_end_keeps_is_an_in_edge_of_both() -> None:
+    rows = [Row(user=0, item_type="audiobook", item=item, minute=item, split="train", signal="stream", seconds=None)
+            for item in range(3)]  # fmt: skip
+    config = GraphSection(top_k=1, empty_relations="keep")
+
+    def in_edges(prune: str) -> set[tuple[int, int]]:
+        relation = Relation("audiobook", CO_LISTENING, "audiobook")
+        edges = build(rows, config.model_copy(update={"prune": prune}))[relation]
+        ((_, csc),) = directed(relation, edges, NUM_ITEMS["audiobook"])
+        return {(int(i), v) for v in range(3) for i in csc.indices[csc.indptr[v] : csc.indptr[v + 1]]}
+
+    one_way, either = in_edges("destination"), in_edges("either")
+    assert sorted(v for _, v in one_way) == [0, 1, 2]  # one in-edge each
+    assert either == one_way | {(v, i) for i, v in one_way} > one_way

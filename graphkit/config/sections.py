@@ -140,7 +140,7 @@ class GraphSection(Section):
     )
     top_k: Positive | None = Field(default=100, description="strongest neighbours per node and relation; None: all")
     prune: Literal["either", "both", "destination"] = Field(
-        default="either",
+        default="destination",
         description="an edge stays if it is among the top_k of either end, of both, or one-way at its destination",
     )
     memory: str = Field(default="4GiB", description="what the build may take at most; decides its block sizes")

@@ -27,7 +27,7 @@ class InEdges(NamedTuple):
 
 
 def merged(own: InEdges, other: InEdges, prune: str, whole: bool) -> tuple[Any, ...]:
-    """``indptr``, index, support, weight and whether the row's and the column's end kept it, by rows of ``own``.
+    """``indptr``, index, support, weight and whether it is an in-edge of the row's and of the column's end, by rows.
 
     ``own`` are the in-edges of the rows, ``other`` those of the columns (``own`` itself for a
     same-type relation). ``whole``: nothing was pruned, so both ends have every edge.
@@ -38,7 +38,11 @@ def merged(own: InEdges, other: InEdges, prune: str, whole: bool) -> tuple[Any, 
     indptr, index, order = turned(other.indptr, other.src, len(own.indptr) - 1)
     degree = _union_degrees(own.indptr, own.src, indptr, index, prune == "both")
     starts = offsets(degree)
-    return starts, *_union(own, indptr, index, order, other.support, other.weight, starts, prune == "both")
+    edges = _union(own, indptr, index, order, other.support, other.weight, starts, prune == "both")
+    if prune == "either":  # whoever kept it, it is an edge of both
+        every = np.ones(len(edges[0]), np.bool_)
+        return starts, *edges[:3], every, every
+    return starts, *edges
 
 
 @compiled
