@@ -33,7 +33,7 @@ from graphkit.audit.examples import CHECKS
 from graphkit.audit.finding import finding
 from graphkit.audit.run import AuditedRun
 from graphkit.config import load_config
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.onboarding import choices, known_users, read_onboarding
 from graphkit.datasets.store import Dataset

@@ -27,7 +27,7 @@ from graphkit.audit.examples import CHECKS
 from graphkit.audit.finding import finding
 from graphkit.audit.run import AuditedRun
 from graphkit.config import load_config
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ConfigError, InputError
 from graphkit.user_features import FeatureSpec

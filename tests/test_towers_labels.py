@@ -11,7 +11,7 @@ import pytest
 from towers_world import CUTOFF, LABEL_START, frame, make_world, write_dataset
 
 from graphkit.artefacts import Workspace
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
 from graphkit.user_features import History

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.errors import GraphkitError
 from graphkit.progress import say, track
 from towers.backend import choose_precision, ops, to_numpy

@@ -18,7 +18,8 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.blend.weights import towers_weight
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.config import Config
-from graphkit.config.sections import ExportSection, TowersSection
+from graphkit.config.sections import ExportSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.user_features import UNKNOWN, FeatureSpec, UserFeatures
 from towers.item_features import ItemFeatures
 from towers.labels import Labels

@@ -13,7 +13,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from graphkit import schemas
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.errors import InputError
 from graphkit.user_features import UNKNOWN, Flags, Floats, History, Ints
 

@@ -10,7 +10,7 @@ from datetime import datetime
 import numpy as np
 
 from graphkit.artefacts import Batch
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, InputError
 from graphkit.graph.store import FEATURES_FILE as TEXT_FILE

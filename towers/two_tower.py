@@ -14,7 +14,7 @@ import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
 from graphkit.artefacts import Batch
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.errors import ArtefactError
 from graphkit.user_features import FeatureSpec
 from towers.backend import keras, ops, to_numpy

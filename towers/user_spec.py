@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.onboarding import known_users, read_onboarding
 from graphkit.datasets.store import Dataset
