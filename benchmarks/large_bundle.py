@@ -11,12 +11,9 @@ near their items. Edges are learned, and the bundle is exported, by the commands
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-
-sys.path.append(sys.path.pop(0))  # this folder has a towers.py, which is not meant below
 
 import numpy as np
 import polars as pl

@@ -6,16 +6,12 @@ import json
 import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-if sys.path[0] == str(HERE):  # towers.py beside this file has the name of graphkit's package: look for that first
-    sys.path.append(sys.path.pop(0))
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
 def machine() -> dict[str, Any]:

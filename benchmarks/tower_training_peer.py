@@ -1,4 +1,4 @@
-"""The peer of ``benchmarks/towers.py``: a retrieval model by keras-rs's guide, with graphkit's inputs and widths."""
+"""The peer of ``benchmarks/tower_training.py``: keras-rs's guide to retrieval, with graphkit's inputs and widths."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 import keras_rs
 from keras import ops
 
-from graphkit.config.sections import TowersSection
+from graphkit.config.towers import TowersSection
 from graphkit.user_features import FeatureSpec
 from towers.item_features import ItemSpec
 

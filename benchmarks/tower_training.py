@@ -1,6 +1,6 @@
 """Training the towers against a keras-rs retrieval model of the same shape: examples per second, in the same run.
 
-python benchmarks/towers.py WORKSPACE --rounds 7 --batches 40
+python benchmarks/tower_training.py WORKSPACE --rounds 7 --batches 40
 
 The workspace has a dataset, a graph and an HGNN. Both models have towers of the same inputs, widths and batches, an
 in-batch softmax with its correction for popularity, and Adam. graphkit trains as `graphkit train-towers` does, on all
@@ -70,7 +70,7 @@ def main() -> None:
         for name, found in rates.items()
     ]
     about = {"workspace": options.workspace.name, "rounds": options.rounds, "batches": options.batches}
-    record("towers", rows, sets=options.sets, rates=rates, **about)
+    record("tower_training", rows, sets=options.sets, rates=rates, **about)
 
 
 def start(name: str) -> subprocess.Popen[str]:
@@ -111,8 +111,9 @@ def read(options: argparse.Namespace) -> Any:
     from towers.sources import read_sources
 
     sets = ["towers.catalogue_negatives=0", "towers.item_dropout=0", *options.sets]
-    settings, upstream = load_config("default", sets).towers, Workspace(options.workspace).upstream("towers")
-    return read_task(read_sources(upstream["dataset"], upstream["graph"], upstream["hgnn"], settings), seed=0)
+    config = load_config("default", sets)
+    upstream = Workspace(options.workspace).upstream("towers", config)
+    return read_task(read_sources(upstream, config.towers), seed=0)
 
 
 def graphkit_windows(task: Any, precision: str, batches: int) -> Callable[[], int]:
@@ -150,7 +151,7 @@ def peer_windows(task: Any, precision: str, batches: int) -> Callable[[], int]:
     """Windows of the peer on the target type with the most examples: it has one pair of towers."""
     import keras
     import tensorflow as tf
-    from towers_peer import retrieval_model
+    from tower_training_peer import retrieval_model
 
     keras.utils.set_random_seed(0)
     if precision != "float32":
