@@ -41,7 +41,7 @@ def world(num_users: int, num_items: int, dim: int, per_user: int = 30, wanted: 
     from graphkit.evaluation.ranking import Ranker
     from graphkit.evaluation.segments import segment_items
     from graphkit.evaluation.vector_models import DotProduct
-    from graphkit.user_features import History
+    from graphkit.histories import History
 
     rng = np.random.default_rng(SEED)
     popular = (num_items * rng.random((num_users, per_user + wanted)) ** 3).astype(np.int32)

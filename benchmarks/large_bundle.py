@@ -24,7 +24,8 @@ from graphkit.artefacts import Batch, StageSpec
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.graph.store import save_about
-from graphkit.user_features import FeatureSpec, History, Pool
+from graphkit.histories import History, Pool
+from graphkit.user_features import FeatureSpec
 from graphkit.vectors import save_vectors
 from towers import export_bundle
 from towers.user_spec import user_features

@@ -8,7 +8,8 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Final, NamedTuple
 
-from graphkit.user_features import ONBOARDING, UNKNOWN, FeatureSpec, Pool, UserInputs, is_weak
+from graphkit.histories import ONBOARDING, Pool, is_weak
+from graphkit.user_features import UNKNOWN, FeatureSpec, UserInputs
 
 AS_IS: Final = "as is"
 WEAK_SIGNALS: Final = "weak signals"

@@ -14,7 +14,7 @@ from graphkit.evaluation.metrics import USER_METRICS, user_metrics
 from graphkit.evaluation.ranking import Ranked, Ranker
 from graphkit.evaluation.segments import SEGMENTS, Segments, segment_items
 from graphkit.evaluation.top_items import tie_order
-from graphkit.user_features import History
+from graphkit.histories import History
 
 
 @dataclass(frozen=True)

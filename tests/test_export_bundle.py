@@ -24,7 +24,8 @@ from graphkit.artefacts import Batch, Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, GraphkitError
-from graphkit.user_features import FeatureSpec, Pool, UserFeatures, load_histories
+from graphkit.histories import Pool, load_histories
+from graphkit.user_features import FeatureSpec, UserFeatures
 from graphkit.vectors import load_vectors, save_vectors
 
 CONFIG = load_config("default")

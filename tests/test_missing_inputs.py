@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from graphkit.histories import History, Pool
 from graphkit.missing_inputs import missing_patterns
-from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, UserInputs, VectorInput
+from graphkit.user_features import FeatureSpec, UserFeatures, UserInputs, VectorInput
 
 POOLS = tuple(Pool(t, group) for t in ("book", "song") for group in ("strong", "weak"))
 SPEC = FeatureSpec(pools=POOLS, embedding_dim=2, categorical={"country": ("SE",)})

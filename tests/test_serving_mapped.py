@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from graphkit.errors import ArtefactError
+from graphkit.histories import History, Pool, save_histories
 from graphkit.serving.mapped import map_histories, map_tensors
-from graphkit.user_features import History, Pool, save_histories
 
 
 def test_mapped_tensors_are_those_that_were_saved(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from graphkit.datasets.onboarding import choices, known_users, read_onboarding
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ConfigError, GraphkitError, InputError
 from graphkit.graph.store import FIT
-from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, load_histories, mean_pool, save_histories
+from graphkit.histories import History, Pool, load_histories, save_histories
+from graphkit.user_features import FeatureSpec, UserFeatures, mean_pool
 from graphkit.vectors import load_vectors
 from towers.examples import EXAMPLES_FILE
 from towers.examples import write_examples as write_table

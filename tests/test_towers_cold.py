@@ -12,7 +12,7 @@ import pytest
 from test_towers_feed import world_task
 from towers_world import DIM, ITEMS, NUM_USERS, make_world
 
-from graphkit.user_features import STRONG, Pool
+from graphkit.histories import STRONG, Pool
 from towers.backend import prepare
 from towers.epochs import build_towers, run_epoch
 from towers.infer import embed_users, item_vectors

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from towers_world import make_world, quick_config
 
 from graphkit.artefacts import Workspace
-from graphkit.user_features import STRONG, Pool
+from graphkit.histories import STRONG, Pool
 from towers.epochs import Task
 from towers.feed import ahead, epoch_batches, equal_pieces, examples_per_type, training_batch
 from towers.fit import read_task

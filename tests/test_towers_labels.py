@@ -14,7 +14,7 @@ from graphkit.artefacts import Workspace
 from graphkit.config.towers import TowersSection
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
-from graphkit.user_features import History
+from graphkit.histories import History
 from towers.item_features import item_features
 from towers.labels import Labels, item_probability, read_labels, split_users
 from towers.user_spec import categorical_table, feature_spec

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from test_towers_feed import world_task
 from towers_world import ITEMS, make_world
 
-from graphkit.user_features import History
+from graphkit.histories import History
 from towers.epochs import Task, build_towers
 from towers.feed import training_batch
 from towers.losses import linear_loss, softmax_loss

@@ -15,7 +15,7 @@ from towers_world import interactions, make_world
 import graphkit.datasets.user_blocks
 import towers.examples
 import towers.labels
-from graphkit.user_features import History
+from graphkit.histories import History
 from towers.epochs import Task
 from towers.examples import write_examples
 from towers.spool import Spool

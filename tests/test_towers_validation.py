@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graphkit.user_features import FeatureSpec, History, Pool, UserFeatures, UserInputs
+from graphkit.histories import History, Pool
+from graphkit.user_features import FeatureSpec, UserFeatures, UserInputs
 from graphkit.user_vectors import pair_folds
 from towers.labels import Labels
 from towers.validation import Cell, mean_over_cells, ndcg, validation_cells

@@ -30,8 +30,9 @@ from graphkit.blend.holdout import without_imports
 from graphkit.config import Config
 from graphkit.errors import ArtefactError, ConfigError, InputError
 from graphkit.graph.store import FIT
+from graphkit.histories import History
 from graphkit.pipeline import batch_rows, chain, plan
-from graphkit.user_features import FeatureSpec, History, UserFeatures, VectorInput
+from graphkit.user_features import FeatureSpec, UserFeatures, VectorInput
 from graphkit.user_vectors import FOLDS, UserVectors, load_user_vectors, pair_folds, save_user_vectors
 from graphkit.vectors import load_vectors
 from towers.examples import EXAMPLES_FILE

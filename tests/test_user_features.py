@@ -16,15 +16,8 @@ from towers_world import CUTOFF, frame, make_world, write_dataset
 from graphkit.artefacts import Workspace
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.store import Dataset
-from graphkit.user_features import (
-    FeatureSpec,
-    History,
-    Pool,
-    UserFeatures,
-    load_histories,
-    mean_pool,
-    save_histories,
-)
+from graphkit.histories import History, Pool, load_histories, save_histories
+from graphkit.user_features import FeatureSpec, UserFeatures, mean_pool
 
 A, AW, B = Pool("a", "strong"), Pool("a", "weak"), Pool("b", "strong")
 SPEC = FeatureSpec(pools=(A, AW, B), embedding_dim=2, categorical={"country": ("DE", "SE")})

@@ -15,7 +15,8 @@ from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset, DatasetMeta, write_meta
 from graphkit.graph.store import CO_LISTENING, SERVE, Csc, Relation, save_about, save_csc
-from graphkit.user_features import FeatureSpec, Pool
+from graphkit.histories import Pool
+from graphkit.user_features import FeatureSpec
 from graphkit.vectors import load_vectors, save_vectors
 
 TYPES = {"audiobook": 40, "podcast": 30, "track": 20}

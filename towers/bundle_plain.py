@@ -6,8 +6,9 @@ from typing import Final
 
 from graphkit import bundle_format as files
 from graphkit.bundle_format import BundleMeta, IndexMeta
+from graphkit.histories import Pool
 from graphkit.indexes.annoy import AnnoyForest
-from graphkit.user_features import FeatureSpec, Pool
+from graphkit.user_features import FeatureSpec
 from towers.frozen import OUTPUT, SIGNATURE
 
 _USER: Final = """import {imports}, polars as pl

@@ -25,8 +25,9 @@ from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError
 from graphkit.graph.adjacency import co_listening_neighbours
 from graphkit.graph.store import SERVE
+from graphkit.histories import STRONG, save_histories
 from graphkit.indexes.store import make_index
-from graphkit.user_features import STRONG, FeatureSpec, UserFeatures, save_histories
+from graphkit.user_features import FeatureSpec, UserFeatures
 from graphkit.user_vectors import known_vectors
 from graphkit.vectors import (
     EMBEDDINGS_FILE,

@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 from graphkit import schemas
 from graphkit.config.towers import TowersSection
 from graphkit.errors import InputError
-from graphkit.user_features import UNKNOWN, Flags, Floats, History, Ints
+from graphkit.histories import History
+from graphkit.user_features import UNKNOWN, Flags, Floats, Ints
 
 ITEM_FEATURES_FILE: Final = "item_features.json"
 #: Values on fewer items than this count as unknown, which is how the unknown slot is trained.

@@ -15,7 +15,7 @@ from graphkit import schemas
 from graphkit.datasets.store import Dataset, DatasetMeta
 from graphkit.datasets.user_blocks import of_users, user_blocks
 from graphkit.errors import InputError
-from graphkit.user_features import History
+from graphkit.histories import History
 from towers.spool import Spool
 
 Ints = npt.NDArray[np.int64]

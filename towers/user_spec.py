@@ -16,16 +16,8 @@ from graphkit.datasets.histories import read_histories
 from graphkit.datasets.onboarding import known_users, read_onboarding
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError, did_you_mean
-from graphkit.user_features import (
-    ONBOARDING,
-    STRONG,
-    WEAK,
-    FeatureSpec,
-    Histories,
-    Pool,
-    UserFeatures,
-    weak_group,
-)
+from graphkit.histories import ONBOARDING, STRONG, WEAK, Histories, Pool, weak_group
+from graphkit.user_features import FeatureSpec, UserFeatures
 from graphkit.user_vectors import UserVectors
 from graphkit.vectors import Vectors
 

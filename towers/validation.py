@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.user_features import ONBOARDING, Histories, History, UserFeatures, UserInputs
+from graphkit.histories import ONBOARDING, Histories, History
+from graphkit.user_features import UserFeatures, UserInputs
 from graphkit.user_vectors import UserVectors, known_vectors, pair_folds
 from towers.labels import Labels
 

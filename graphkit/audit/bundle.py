@@ -17,7 +17,7 @@ from graphkit.audit.pairs import Ints, is_in, pair_keys
 from graphkit.audit.pools import pool_pairs
 from graphkit.audit.run import AuditedRun, Period, iso
 from graphkit.bundle_format import BUNDLE_FILE, HISTORIES_FILE, POPULARITY_FILE, SEEN_FILE, BundleMeta
-from graphkit.user_features import ONBOARDING, group_signals
+from graphkit.histories import ONBOARDING, group_signals
 
 #: Histories' entries looked up together.
 _BLOCK: Final = 4_000_000

@@ -14,8 +14,8 @@ from graphkit.audit.finding import Check, Facts, Outcome
 from graphkit.audit.pairs import Ints, is_in, pair_keys
 from graphkit.audit.pools import pool_pairs, pooled_groups
 from graphkit.audit.run import AuditedRun, Period, iso
+from graphkit.histories import ONBOARDING
 from graphkit.stages import vector_stage
-from graphkit.user_features import ONBOARDING
 from graphkit.user_vectors import UserVectors, digest, load_user_vectors
 from graphkit.vectors import USER_VECTORS_FILE
 

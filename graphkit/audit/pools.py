@@ -9,7 +9,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.audit.pairs import Ints, known_pairs
 from graphkit.audit.run import AuditedRun, Period
-from graphkit.user_features import ONBOARDING, STRONG, WEAK, group_signals, weak_group
+from graphkit.histories import ONBOARDING, STRONG, WEAK, group_signals, weak_group
 
 
 def pooled_groups(run: AuditedRun) -> list[str]:

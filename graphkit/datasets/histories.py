@@ -11,7 +11,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
 from graphkit.datasets.user_blocks import of_users, user_blocks
-from graphkit.user_features import STRONG, WEAK, Histories, History, Pool, group_signals, weak_group
+from graphkit.histories import STRONG, WEAK, Histories, History, Pool, group_signals, weak_group
 
 _WEIGHT: Final = "weight"
 _DAY_MS: Final = 86_400_000

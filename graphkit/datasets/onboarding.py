@@ -9,7 +9,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
-from graphkit.user_features import ONBOARDING, Histories, History, Pool
+from graphkit.histories import ONBOARDING, Histories, History, Pool
 
 
 def known_users(users: pl.DataFrame, before: datetime | None) -> pl.DataFrame:

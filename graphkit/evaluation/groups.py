@@ -13,7 +13,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset, DatasetMeta
-from graphkit.user_features import History
+from graphkit.histories import History
 
 WARM: Final = "warm"
 COLD: Final = "cold"

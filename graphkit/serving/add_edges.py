@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.compiled import compiled
-from graphkit.user_features import History
+from graphkit.histories import History
 
 Edges = tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]
 

@@ -16,8 +16,9 @@ from graphkit import bundle_format as files
 from graphkit.artefacts import Batch
 from graphkit.bundle_format import BundleMeta
 from graphkit.errors import ArtefactError, GraphkitError
+from graphkit.histories import Histories
 from graphkit.serving.mapped import map_histories, map_tensors
-from graphkit.user_features import FeatureSpec, Histories, UserFeatures, UserInputs
+from graphkit.user_features import FeatureSpec, UserFeatures, UserInputs
 from graphkit.user_vectors import known_vectors
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.evaluation.groups import COLD, WARM
+from graphkit.histories import STRONG, Histories, History, Pool
 from graphkit.serving.mapped import map_tensors
-from graphkit.user_features import STRONG, Histories, History, Pool
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.errors import ArtefactError
-from graphkit.user_features import Histories, named_histories
+from graphkit.histories import Histories, named_histories
 
 _DTYPES: Final = {"F32": np.float32, "I32": np.int32, "I64": np.int64}
 

@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.errors import InputError, did_you_mean
+from graphkit.histories import STRONG, Pool
 from graphkit.serving.blend import Flags, blended_top
 from graphkit.serving.filters import Wanted
 from graphkit.serving.why import explain
-from graphkit.user_features import STRONG, UNKNOWN, Pool, UserInputs
+from graphkit.user_features import UNKNOWN, UserInputs
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle

@@ -20,13 +20,13 @@ from graphkit.artefacts.disk import fsync
 from graphkit.errors import InputError
 from graphkit.evaluation.groups import COLD, WARM
 from graphkit.evaluation.top_items import tie_order, top_items
+from graphkit.histories import STRONG, History, Pool
 from graphkit.parallel import map_in_order
 from graphkit.parquet import GrowingTable
 from graphkit.progress import track
 from graphkit.serving.add_edges import add_edges
 from graphkit.serving.filters import Filter, Wanted
 from graphkit.serving.recommend import BLEND, POPULARITY, TOWERS, blank_users, require_positive, require_target
-from graphkit.user_features import STRONG, History, Pool
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from graphkit.histories import ONBOARDING, STRONG, Pool
 from graphkit.serving.paths import Node
-from graphkit.user_features import ONBOARDING, STRONG, UNKNOWN, Pool
+from graphkit.user_features import UNKNOWN
 
 if TYPE_CHECKING:
     from graphkit.serving.bundle import Bundle

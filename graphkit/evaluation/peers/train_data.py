@@ -16,7 +16,7 @@ from scipy import sparse
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
 from graphkit.evaluation.groups import Parts, final_parts, history_of, read_pairs, strong_pairs
-from graphkit.user_features import History
+from graphkit.histories import History
 
 Longs = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from graphkit import schemas
 from graphkit.config.autoencoder import AutoencoderSection
-from graphkit.user_features import STRONG, WEAK
+from graphkit.histories import STRONG, WEAK
 from towers.encoders.source import Source
 
 SPEC_FILE: Final = "features.json"
