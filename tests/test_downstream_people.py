@@ -13,7 +13,7 @@ import pytest
 
 from graphkit.artefacts import Batch, Workspace
 from graphkit.downstream.creator_follow import CreatorExamples, CreatorFollow
-from graphkit.downstream.profiling import Profile, ProfiledUsers
+from graphkit.downstream.profiling import ATTRIBUTES, Profile, ProfiledUsers
 from graphkit.downstream.stage import evaluate_users
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.world import World
@@ -113,3 +113,9 @@ def test_without_the_signal_it_does_not_apply(tmp_path: Path) -> None:
     found = CreatorFollow().prepare(opened(world.make_world(tmp_path), "downstream.follow_signal=love"))
     assert isinstance(found, NotApplicable)
     assert "'love'" in found.reason
+
+
+def test_age_bands_are_named_by_their_years() -> None:
+    users = pl.DataFrame({"age": [24, 25, 34, 64, 65, None]}, schema_overrides={"age": pl.Int16})
+    bands = ATTRIBUTES["age"].read(users).to_list()
+    assert bands == ["0 to 24", "25 to 34", "25 to 34", "55 to 64", "65 or more", None]

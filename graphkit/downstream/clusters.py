@@ -39,7 +39,7 @@ class Cluster:
     def what(self) -> str:
         return (
             f"whether the nearest users by cosine share {LABELS[self.label].what}: nDCG over the nearest "
-            "`downstream.neighbours`, a gain of 1 where they do"
+            "(as many as downstream.neighbours), a gain of 1 where they do"
         )
 
     def prepare(self, world: World) -> LabelledUsers | NotApplicable:

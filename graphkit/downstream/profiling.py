@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -39,8 +40,11 @@ class Attribute(NamedTuple):
 
 
 def _age_band(users: pl.DataFrame) -> pl.Series:
+    """As ``0 to 24``, ``25 to 34``, …, ``65 or more``."""
+    labels = [*(f"{low} to {high - 1}" for low, high in pairwise((0, *_AGE_EDGES))), f"{_AGE_EDGES[-1]} or more"]
     band = pl.sum_horizontal((pl.col(schemas.AGE) >= edge).cast(pl.Int64) for edge in _AGE_EDGES)
-    return users.select(pl.when(pl.col(schemas.AGE).is_not_null()).then(band.cast(pl.String))).to_series()
+    named = band.replace_strict(dict(enumerate(labels)), return_dtype=pl.String)
+    return users.select(pl.when(pl.col(schemas.AGE).is_not_null()).then(named)).to_series()
 
 
 ATTRIBUTES: Final[Mapping[str, Attribute]] = {
