@@ -157,12 +157,11 @@ def plan(
                 state = f"not possible yet: {error.problem}"
         pending = pending or state != "up to date"
         if workspace.has(stage):
-            cost = workspace.current(stage).manifest
-        reads = (*ALL_STAGES[stage].upstream, *config.further_upstream(stage))
+            cost = workspace.peek(stage).manifest
         rows.append(
             {
                 "stage": stage,
-                "reads": ", ".join(reads) or ("every stage" if stage == "report" else "-"),
+                "reads": ", ".join(config.stage(stage).upstream) or ("every stage" if stage == "report" else "-"),
                 "writes": f"{stage}/{batch_id}",
                 "state": state,
                 "last seconds": cost.wall_seconds if cost else None,

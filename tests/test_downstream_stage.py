@@ -27,6 +27,7 @@ from graphkit.downstream.stage import evaluate_users
 from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.world import World
 from graphkit.errors import ArtefactError, ConfigError
+from graphkit.pipeline import finished, plan
 
 GOOD, RANDOM, MEAN = "autoencoder", "clue", "mean embeddings"
 
@@ -228,6 +229,25 @@ def test_the_command_prints_a_table_a_task(
     assert not again["fresh"]
     table = again[f"cluster-country: nDCG@50 ({world.NUM_USERS} users)"]
     assert {row["model"] for row in table} == {GOOD, MEAN, "NMF"}
+
+
+def test_an_encoder_that_is_left_out_may_be_stale(tmp_path: Path) -> None:
+    """One that was made of another dataset is refused, unless it is not asked for; then it decides nothing."""
+    workspace = world.make_world(tmp_path, timed=False)
+    world.write_encoder(workspace, RANDOM, world.noise(), timed=False)
+    world.make_world(tmp_path)
+    world.write_encoder(workspace, GOOD, world.true_tastes())
+    every = world.quick_config("downstream.tasks=[cluster-country]")
+    chosen = world.quick_config("downstream.tasks=[cluster-country]", f"downstream.vectors=[{GOOD}]")
+    with pytest.raises(ArtefactError, match=f"current {RANDOM} was made from another dataset"):
+        evaluate_users(workspace, every)
+    assert "another dataset" in plan(workspace, every, ["downstream"])[0]["state"]
+    (planned,) = plan(workspace, chosen, ["downstream"])
+    assert (planned["reads"], planned["state"]) == (f"dataset, graph, hgnn, {GOOD}", "to do")
+    batch = evaluate_users(workspace, chosen)
+    assert set(rows_of(batch)["model"]) == {GOOD, MEAN, "NMF"}
+    world.write_encoder(workspace, RANDOM, world.noise())
+    assert finished(workspace, "downstream", chosen) == batch
 
 
 def test_what_is_not_there_is_refused(measured: tuple[Workspace, Batch]) -> None:

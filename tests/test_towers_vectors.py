@@ -32,6 +32,7 @@ from graphkit.errors import ArtefactError, ConfigError, InputError
 from graphkit.graph.store import FIT
 from graphkit.histories import History
 from graphkit.pipeline import batch_rows, chain, plan
+from graphkit.stages import ALL_STAGES
 from graphkit.user_features import FeatureSpec, UserFeatures, VectorInput
 from graphkit.user_vectors import FOLDS, UserVectors, load_user_vectors, pair_folds, save_user_vectors
 from graphkit.vectors import load_vectors
@@ -325,8 +326,8 @@ def test_encoders_that_are_named_come_before_the_towers() -> None:
     stages = chain(False, config)
     assert stages[stages.index("hgnn") + 1 : stages.index("towers") + 1] == ["clue", "autoencoder", "towers"]
     assert "clue" not in chain(False, quick_config())
-    assert config.further_upstream("towers") == ("user-vectors", "clue", "autoencoder")
-    assert config.further_upstream("bundle") == ()
+    assert config.stage("towers").upstream == ("dataset", "graph", "hgnn", "user-vectors", "clue", "autoencoder")
+    assert config.stage("bundle") == ALL_STAGES["bundle"]
 
 
 def test_a_hold_out_has_no_imported_vectors() -> None:

@@ -81,15 +81,15 @@ class Workspace:
         return adopted
 
     def upstream(self, stage: str, config: Config | None = None) -> dict[str, Batch]:
-        """The current batches that ``stage`` reads, by stage, those too that ``config`` names; an optional one only
-        where it is there.
+        """The current batches that ``stage`` reads, by stage, under ``config`` if given; an optional one only where
+        it is there.
 
         Raises ArtefactError where one is missing, damaged, or was made from another batch than the
         current one: vectors of two trainings are never mixed.
         """
-        about = ALL_STAGES[stage]
-        names = (*about.upstream, *(config.further_upstream(stage) if config is not None else ()))
-        batches = {name: self.current(name) for name in names if name not in about.optional or self.has(name)}
+        about = ALL_STAGES[stage] if config is None else config.stage(stage)
+        wanted = (name for name in about.upstream if name not in about.optional or self.has(name))
+        batches = {name: self.current(name) for name in wanted}
         for batch in batches.values():
             for name, used in batch.manifest.upstream.items():
                 if name in batches and used != batches[name].id:

@@ -18,7 +18,7 @@ from graphkit.config.hgnn import HgnnSection
 from graphkit.config.sequence_encoders import ClueSection, ShopperbertSection, SimclrSection
 from graphkit.config.towers import TowersSection
 from graphkit.errors import did_you_mean
-from graphkit.stages import vector_stages
+from graphkit.stages import ALL_STAGES, ENCODERS, Stage, vector_stages
 
 IndexKind = Literal["annoy", "voyager", "exact"]
 
@@ -264,6 +264,13 @@ class Config(Section):
     downstream: DownstreamSection = DownstreamSection()
     report: ReportSection = ReportSection()
 
-    def further_upstream(self, stage: str) -> tuple[str, ...]:
-        """The stages that ``stage`` reads because a setting names them: those behind the towers' user vectors."""
-        return vector_stages(self.towers.user_vectors) if stage == "towers" else ()
+    def stage(self, name: str) -> Stage:
+        """The stage ``name`` with what it reads under these settings: user vectors that one names must be there,
+        and the laboratory then reads no others."""
+        about = ALL_STAGES[name]
+        if name == "towers":
+            return about._replace(upstream=(*about.upstream, *vector_stages(self.towers.user_vectors)))
+        if name == "downstream" and self.downstream.vectors is not None:
+            others = (each for each in about.upstream if each not in ENCODERS)
+            return about._replace(upstream=(*others, *vector_stages(self.downstream.vectors)), optional=())
+        return about

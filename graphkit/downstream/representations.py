@@ -44,11 +44,11 @@ class Representation:
 
 
 def representations(world: World, upstream: Mapping[str, Batch]) -> Iterator[Representation]:
-    """The two simple ones, then each chosen encoder of which there is a batch in ``upstream``, in their order."""
+    """The two simple ones, then each encoder of which there is a batch in ``upstream``, in their order."""
     yield mean_embeddings(world)
     yield nmf(world)
     for name in ENCODERS:
-        if name in upstream and name in (world.settings.vectors or ENCODERS):
+        if name in upstream:
             yield _encoder(world, name, upstream[name])
 
 

@@ -27,9 +27,7 @@ from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.user_map import user_map
 from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
-from graphkit.errors import ArtefactError
 from graphkit.progress import say, track
-from graphkit.stages import ENCODERS
 
 _SCHEMA: Final = (
     dict.fromkeys(("task", "group", "metric", "model"), pl.String)
@@ -44,16 +42,9 @@ def evaluate_users(workspace: Workspace, config: Config) -> Batch:
     """Measure frozen user vectors on downstream tasks, beside simple rows (stage ``downstream``).
 
     Raises ArtefactError where the dataset, the HGNN or a vector that ``downstream.vectors`` names is missing, or
-    batches do not belong together.
+    batches do not belong together; encoders that it leaves out count for nothing.
     """
-    upstream = workspace.upstream("downstream")
-    for name in config.downstream.vectors or ():
-        if name not in upstream:
-            raise ArtefactError(
-                f"the workspace has no {name} yet",
-                where=str(workspace.root),
-                fix=f"run `{ENCODERS[name].command}` first, or leave it out of downstream.vectors",
-            )
+    upstream = workspace.upstream("downstream", config)
     spec = StageSpec.of("downstream", config, upstream.values())
     if (done := workspace.finished(spec)) is not None:
         return done

@@ -11,7 +11,7 @@ from typing import Final
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.errors import ArtefactError
-from graphkit.stages import ALL_STAGES, USER_VECTORS
+from graphkit.stages import USER_VECTORS
 from graphkit.text import model_identity
 from graphkit.variants.overlays import BASE, Variant, read_variants
 
@@ -109,7 +109,7 @@ class VariantRun:
 
 def upstream_of(stage: str, batches: dict[str, Batch], config: Config) -> list[Batch]:
     """Those of ``batches`` that ``stage`` reads under ``config``."""
-    return [batches[name] for name in (*ALL_STAGES[stage].upstream, *config.further_upstream(stage))]
+    return [batches[name] for name in config.stage(stage).upstream]
 
 
 def trained_runs(workspace: Workspace) -> list[VariantRun]:
