@@ -65,7 +65,7 @@ class ItemIndex:
 
     def greatest_dot(self, query: Floats) -> float:
         """What no dot product with the query exceeds: the product of the lengths, and a little for rounding."""
-        return _ROUNDING * self._greatest_length * float(np.linalg.norm(query))
+        return _ROUNDING * self._greatest_length * float(np.linalg.norm(query.astype(np.float64)))
 
     def spreads(self, queries: Floats) -> Floats:
         """Of each query [n, dim] the standard deviation of the dot products of all items: float32 [n]."""
