@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,24 +12,13 @@ import numpy.typing as npt
 
 from graphkit import schemas
 from graphkit.datasets.store import Dataset
-from graphkit.report.charts import GREY, PALETTE, scatter_png
+from graphkit.report.map_panel import MapPanel, map_panel
 from graphkit.tsne import place
 from graphkit.vectors import Vectors
 
 NUM_GENRES: Final = 8
 #: Fewer items than this make no map.
 MIN_ITEMS: Final = 10
-OTHER: Final = "other or unknown"
-
-
-@dataclass(frozen=True)
-class MapPanel:
-    """One colouring of the map; ``legend`` holds (colour, label)."""
-
-    title: str
-    image: str
-    legend: list[tuple[str, str]]
-    alt: str
 
 
 @dataclass(frozen=True)
@@ -50,11 +39,13 @@ def item_map(dataset: Dataset, embeddings: Vectors, max_items: int, seed: int) -
     points = place(vectors, seed)
     order = np.random.default_rng(seed).permutation(len(points))  # so that no type lies on top of the others
     types = [name for name, rows in chosen.items() for _ in rows]
-    panels = [_panel("By item type", points, types, list(chosen), order)]
+    about = "Scatter of item embeddings, coloured"
+    panels = [map_panel("By item type", f"{about} by item type", points, types, list(chosen), order)]
     genres = _genres(dataset, chosen)
     if any(genres):
         known = Counter(genre for genre in genres if genre)
-        panels.append(_panel("By genre", points, genres, [g for g, _ in known.most_common(NUM_GENRES)], order))
+        named = [genre for genre, _ in known.most_common(NUM_GENRES)]
+        panels.append(map_panel("By genre", f"{about} by genre", points, genres, named, order))
     return ItemMap(panels, len(points), sum(len(matrix) for matrix in embeddings.values()))
 
 
@@ -77,20 +68,3 @@ def _genres(dataset: Dataset, chosen: Mapping[str, npt.NDArray[np.int64]]) -> li
         genres = dataset.items(name)[schemas.GENRE][rows].to_list()
         found += [genre.split(schemas.GENRE_SEPARATOR)[0].strip() if genre else None for genre in genres]
     return found
-
-
-def _panel(
-    title: str,
-    points: npt.NDArray[np.float32],
-    labels: Sequence[str | None],
-    named: Sequence[str],
-    order: npt.NDArray[np.int64],
-) -> MapPanel:
-    colour = {label: PALETTE[i] for i, label in enumerate(named[: len(PALETTE)])}
-    colours = np.array([colour.get(label or "", GREY) for label in labels])
-    count = Counter(label if label in colour else OTHER for label in labels)
-    legend = [(colour.get(name, GREY), f"{name} ({count[name]:,})") for name in (*colour, OTHER) if count[name]]
-    alt = (
-        f"Scatter of item embeddings, coloured {title[0].lower()}{title[1:]}: {', '.join(name for _, name in legend)}"
-    )
-    return MapPanel(title, scatter_png(points[order], colours[order].tolist()), legend, alt)

@@ -12,12 +12,12 @@ import polars as pl
 
 from graphkit.artefacts import Batch
 from graphkit.downstream.files import MAP_FILE, RESULTS_JSON
-from graphkit.report.charts import GREY, PALETTE, scatter_png
+from graphkit.report.charts import PALETTE
 from graphkit.report.formatting import ABSENT, figure, signed
+from graphkit.report.map_panel import MapPanel, map_panel
 
 #: What the maps are coloured by, in this order, each where at least two values are known.
 COLOURINGS: Final = {"genre": "the genre of most plays", "country": "country", "age": "age band"}
-OTHER: Final = "other or unknown"
 
 
 class UserRow(NamedTuple):
@@ -41,15 +41,6 @@ class UserTable(NamedTuple):
     rows: list[UserRow]
 
 
-class UserMap(NamedTuple):
-    """One space, one colouring."""
-
-    title: str
-    image: str
-    legend: list[tuple[str, str]]
-    alt: str
-
-
 @dataclass(frozen=True)
 class UserSection:
     """Everything the template shows about user vectors."""
@@ -58,7 +49,7 @@ class UserSection:
     models: dict[str, str]
     left_out: dict[str, str]
     costs: list[dict[str, Any]]
-    maps: list[UserMap]
+    maps: list[MapPanel]
     shown: int
 
 
@@ -100,7 +91,7 @@ def _row(model: str, groups: dict[str, dict[str, Any]]) -> UserRow:
     return UserRow(model, figure(whole["value"]), interval, difference, verdict, cold, heavy)
 
 
-def _maps(drawn: pl.DataFrame) -> list[UserMap]:
+def _maps(drawn: pl.DataFrame) -> list[MapPanel]:
     found = []
     for column, title in COLOURINGS.items():
         if drawn[column].drop_nulls().n_unique() < 2:
@@ -110,11 +101,7 @@ def _maps(drawn: pl.DataFrame) -> list[UserMap]:
     return found
 
 
-def _map(title: str, x: pl.Series, y: pl.Series, labels: list[str | None]) -> UserMap:
+def _map(title: str, x: pl.Series, y: pl.Series, labels: list[str | None]) -> MapPanel:
     common = [name for name, _ in Counter(label for label in labels if label).most_common(len(PALETTE))]
-    colour = dict(zip(sorted(common), PALETTE, strict=False))
-    count = Counter(label if label in colour else OTHER for label in labels)
-    legend = [(colour.get(name, GREY), f"{name} ({count[name]:,})") for name in (*colour, OTHER) if count[name]]
     points = np.stack([x.to_numpy(), y.to_numpy()], axis=1)
-    image = scatter_png(points, [colour.get(label or "", GREY) for label in labels])
-    return UserMap(title, image, legend, f"Scatter of users: {title}: {', '.join(name for _, name in legend)}")
+    return map_panel(title, f"Scatter of users: {title}", points, labels, sorted(common))
