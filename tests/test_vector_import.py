@@ -109,7 +109,7 @@ def test_rows_that_cannot_be_used_are_counted_and_kept(tmp_path: Path) -> None:
         ([*rows_of(1), {"user_id": "u2", "vector": [1.0]}], "not of one width(.|\n)*1 values for the user 'u2'"),
         ([{"user_id": "u2", "vector": []}], "without a value"),
         (rows_of(NUM_USERS, NUM_USERS + 1), "no row(.|\n)*unknown user: 2"),
-        ([{"user_id": "u1"}], "missing column 'vector'"),
+        ([{"user_id": "u1"}], r"missing column 'vector'(.|\n)*user_id \(text\), vector \(lists of numbers\), and if"),
         ([{"user_id": "u1", "vector": 1.5}], "column 'vector' has the wrong type"),
         ([{"user_id": "u1", "vector": ["a"]}], "column 'vector' has the wrong type"),
     ],

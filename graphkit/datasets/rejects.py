@@ -32,7 +32,8 @@ DUPLICATE_ITEM: Final = "duplicate item id"
 DUPLICATE_USER: Final = "duplicate user id"
 BAD_WEIGHT: Final = "weight is no number above zero"
 
-_FIXES: Final = {
+#: What to do about a reason, where a card says what the columns mean.
+FIXES: Final = {
     NOT_UTF8: "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`",
     MIXED_UNITS: "bring the rows to one unit, and check `timestamp_unit` in the card",
     FUTURE: "check `timestamp_unit` in the card, and the clock that wrote the log",
@@ -62,7 +63,7 @@ class Rejects:
 
     files: list[TableFile] = field(default_factory=list)
     read: dict[str, int] = field(default_factory=dict)
-    fixes: Mapping[str, str] = field(default_factory=lambda: _FIXES)
+    fixes: Mapping[str, str] = field(default_factory=lambda: FIXES)
     _frames: list[pl.DataFrame] = field(default_factory=list)
 
     def add(self, rows: pl.DataFrame) -> None:

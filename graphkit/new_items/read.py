@@ -11,12 +11,11 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.datasets import rejects
-from graphkit.datasets.cards import ItemsCard, NewEdgesCard, TableCard
-from graphkit.datasets.files import one_file
+from graphkit.datasets.cards import ItemsCard, NewEdgesCard
+from graphkit.datasets.plain_files import nothing_left, plain_source, read_plain
 from graphkit.datasets.rejects import Rejects
 from graphkit.datasets.tables import Source
 from graphkit.datasets.validate import items_schema, new_edges_schema
-from graphkit.errors import DataError
 from graphkit.graph.store import CO_LISTENING, Relation
 from graphkit.text import item_texts
 
@@ -38,9 +37,8 @@ _FIXES: Final = {
     rejects.DUPLICATE_ITEM: "keep one row per item",
     rejects.BAD_WEIGHT: "give a number above zero, or no weight",
     rejects.NULL_KEY: "give every row its ids and types",
-    rejects.UNPARSEABLE: "correct the value",
-    rejects.NOT_UTF8: "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`",
 }
+_TABLES: Final = {"items": ItemsCard, "edges": NewEdgesCard}
 _KEY: Final = (schemas.ITEM_TYPE, schemas.ITEM_ID)
 _NEIGHBOUR: Final = (schemas.NEIGHBOUR_TYPE, schemas.NEIGHBOUR_ID)
 _EDGE: Final = (*_KEY, *_NEIGHBOUR, schemas.KIND)
@@ -73,46 +71,22 @@ def read_new_items(items: Path, edges: Path | None, known: Known, strict: bool =
     An edge between two new items goes both ways; one that is given twice counts once. Raises DataError for a file
     that cannot be read, for a missing column, and where no item is left.
     """
-    tables: list[tuple[str, TableCard]] = [("items", ItemsCard(files=(items.name,)))]
-    files = {"items": [one_file(items)]}
-    if edges is not None:
-        tables.append(("edges", NewEdgesCard(files=(edges.name,))))
-        files["edges"] = [one_file(edges)]
-    source = Source(tables, files, Rejects(fixes=_FIXES))
+    files = {"items": items} | ({"edges": edges} if edges is not None else {})
+    source = plain_source(files, _TABLES, _FIXES)
     named = _named_items(source, known)
     joined, duplicates = _joined(source, named, known)
     usable = _with_something(source, named, joined, known.reads_text)
     source.rejects.refuse(strict, max_share=1)
     if usable.is_empty():
-        raise _nothing_left(items, source.rejects)
+        expected = "one item or more of a known type, with an id of its own, and a text or an edge"
+        raise nothing_left(source, items, "new items", expected)
     row = pl.int_range(pl.len(), dtype=pl.UInt32).over(schemas.ITEM_TYPE).alias("row")
     return NewItems(usable.sort(_KEY).with_columns(row), joined, source.rejects, duplicates)
 
 
-def _read(source: Source, kind: str) -> pl.DataFrame | None:
-    """The table ``kind``, if it is given; errors speak of columns, as there is no card to map them."""
-    for label, table in source.of_kind(kind):
-        try:
-            return source.read(label, table)
-        except DataError as error:
-            optional = [name for name, column in table.canonical.items() if not column.required]
-            required = [name for name in table.canonical if name not in optional]
-            raise DataError(
-                error.problem,
-                where=error.where,
-                expected=error.expected,
-                found=error.found,
-                fix=f"write the table of {kind} with the columns {', '.join(required)}, "
-                f"and if you have them {', '.join(optional)}",
-            ) from None
-    return None
-
-
 def _named_items(source: Source, known: Known) -> pl.DataFrame:
     """Items of a known type and with an id that is nowhere else; of rows with the same id the first counts."""
-    read = _read(source, "items")
-    assert read is not None  # there is always a table of items
-    rows = source.check(read, items_schema(known.types))
+    rows = source.check(read_plain(source, "items"), items_schema(known.types))
     rows = _require_not(source, rows, _among(rows, _KEY, known.catalogue), schemas.ITEM_ID, IN_CATALOGUE)
     again = ~rows.select(pl.struct(_KEY).is_first_distinct()).to_series()
     return _require_not(source, rows, again, schemas.ITEM_ID, rejects.DUPLICATE_ITEM)
@@ -120,10 +94,9 @@ def _named_items(source: Source, known: Known) -> pl.DataFrame:
 
 def _joined(source: Source, named: pl.DataFrame, known: Known) -> tuple[pl.DataFrame, int]:
     """The edges into new items, and how many rows said again what another one had said."""
-    read = _read(source, "edges")
-    if read is None:
+    if "edges" not in source.files:
         return pl.DataFrame(schema={n: schemas.polars_dtype(c.dtype) for n, c in schemas.NEW_EDGES.items()}), 0
-    rows = source.check(read, new_edges_schema(known.types)).with_columns(
+    rows = source.check(read_plain(source, "edges"), new_edges_schema(known.types)).with_columns(
         pl.col(schemas.KIND).fill_null(CO_LISTENING), pl.col(schemas.WEIGHT).fill_null(1.0)
     )
     rows = _require_not(source, rows, ~_among(rows, _KEY, named), schemas.ITEM_ID, NOT_NEW)
@@ -165,14 +138,3 @@ def _among(rows: pl.DataFrame, key: tuple[str, ...], there: pl.DataFrame) -> pl.
 def _require_not(source: Source, rows: pl.DataFrame, bad: pl.Series, column: str, reason: str) -> pl.DataFrame:
     source.reject(rows.filter(bad), column, reason)
     return rows.filter(~bad)
-
-
-def _nothing_left(path: Path, rejected: Rejects) -> DataError:
-    counts = rejected.counts()
-    return DataError(
-        "no row of the new items can be used",
-        where=str(path),
-        expected="one item or more of a known type, with an id of its own, and a text or an edge",
-        found=", ".join(f"{reason}: {count:,}" for reason, count in counts.items()),
-        fix=_FIXES.get(next(iter(counts)), "correct the source"),
-    )

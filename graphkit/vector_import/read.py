@@ -13,7 +13,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.datasets import rejects
 from graphkit.datasets.cards import UserVectorsCard
-from graphkit.datasets.files import one_file
+from graphkit.datasets.plain_files import nothing_left, plain_source, read_plain
 from graphkit.datasets.rejects import Rejects
 from graphkit.datasets.tables import Source
 from graphkit.datasets.validate import user_vectors_schema
@@ -32,8 +32,6 @@ _FIXES: Final = {
     UNKNOWN_MOMENT: "write fit, serve, or nothing for a vector of both moments",
     SECOND_VECTOR: "keep one row per user and moment",
     rejects.NULL_KEY: "give every row a user_id and a vector",
-    rejects.UNPARSEABLE: "correct the value",
-    rejects.NOT_UTF8: "convert the file to UTF-8, for example with `iconv -f latin1 -t utf-8`",
 }
 _MOMENTS: Final = (FIT, SERVE)
 
@@ -59,30 +57,16 @@ def read_vectors(name: str, path: Path, users: pl.DataFrame, timed: bool, strict
     ``strict`` refuses such rows. A user without a row has zeros. Raises DataError for a file that cannot be read, a
     missing column, vectors of different widths, and where no row is left.
     """
-    table = UserVectorsCard(files=(path.name,))
-    source = Source([(name, table)], {name: [one_file(path)]}, Rejects(fixes=_FIXES))
-    rows = _usable(source, source.check(_read(source, name, table), user_vectors_schema()), users)
+    source = plain_source({name: path}, {name: UserVectorsCard}, _FIXES)
+    rows = _usable(source, source.check(read_plain(source, name), user_vectors_schema()), users)
     source.rejects.refuse(strict, max_share=1)
     if rows.is_empty():
-        raise _nothing_left(path, source.rejects)
+        raise nothing_left(source, path, "user vectors", "a vector of one user or more of the dataset")
     matrix = _matrix(rows, path)
     fit, serve = (_as_of(moment, rows, matrix, users.height) for moment in _MOMENTS)
     known = {moment: int(found.any(axis=1).sum()) for moment, found in zip(_MOMENTS, (fit, serve), strict=True)}
     vectors = UserVectors(name, (fit,) * (1 if timed else FOLDS), serve)
     return ReadVectors(vectors, source.rejects, known, rows[schemas.AS_OF].null_count())
-
-
-def _read(source: Source, label: str, table: UserVectorsCard) -> pl.DataFrame:
-    try:
-        return source.read(label, table)
-    except DataError as error:
-        raise DataError(
-            error.problem,
-            where=error.where,
-            expected=error.expected,
-            found=error.found,
-            fix="write a table with the columns user_id, vector (a list of numbers) and, if you have it, as_of",
-        ) from None
 
 
 def _usable(source: Source, rows: pl.DataFrame, users: pl.DataFrame) -> pl.DataFrame:
@@ -135,14 +119,3 @@ def _as_of(moment: str, rows: pl.DataFrame, matrix: Floats, num_users: int) -> F
     out = np.zeros((num_users, matrix.shape[1]), np.float32)
     out[rows[schemas.USER].to_numpy()[chosen]] = matrix[chosen]
     return out
-
-
-def _nothing_left(path: Path, rejected: Rejects) -> DataError:
-    counts = rejected.counts()
-    return DataError(
-        "no row of the user vectors can be used",
-        where=str(path),
-        expected="a vector of one user or more of the dataset",
-        found=", ".join(f"{reason}: {count:,}" for reason, count in counts.items()),
-        fix=_FIXES.get(next(iter(counts)), "correct the source"),
-    )
