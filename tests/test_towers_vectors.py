@@ -302,6 +302,37 @@ def test_names_and_batches_that_are_not_there(tmp_path: Path) -> None:
         train_towers(workspace, quick_config("towers.user_vectors=[music]"))
 
 
+def refusal(workspace: Workspace, names: str) -> ArtefactError:
+    with pytest.raises(ArtefactError) as caught:
+        train_towers(workspace, quick_config(f"towers.user_vectors={names}"))
+    return caught.value
+
+
+def test_a_name_without_vectors_is_told_from_an_encoder_that_is_not_trained(tmp_path: Path) -> None:
+    given = "or a name that `graphkit import-user-vectors` was given"
+    assert "no dataset yet" in refusal(Workspace(tmp_path / "empty"), "[autoencodr]").problem
+    nothing = make_world(tmp_path / "nothing")
+    mistyped = refusal(nothing, "[autoencodr]")
+    assert mistyped.problem == "there are no user vectors 'autoencodr', which towers.user_vectors names"
+    assert mistyped.expected == (
+        f"did you mean 'autoencoder'? known: autoencoder, clue, shopperbert, simclr, {given}"
+    )
+    assert mistyped.found == "no user vectors at all"
+    assert mistyped.fix == "correct the name, or run `graphkit import-user-vectors autoencodr=FILE`"
+    (row,) = plan(nothing, quick_config("towers.user_vectors=[autoencodr]"), ["towers"])
+    assert row["state"] == f"not possible yet: {mistyped.problem}"
+    untrained = refusal(nothing, "[clue]")
+    assert untrained.problem == "the user encoder 'clue', which towers.user_vectors names, is not trained yet"
+    assert untrained.fix == "run `graphkit train-encoder clue` first"
+    imported = refusal(with_vectors(tmp_path / "imported"), "[music,musik]")
+    assert imported.expected == (
+        f"did you mean 'music'? known: autoencoder, clue, film, music, shopperbert, simclr, {given}"
+    )
+    assert imported.found == "vectors of film, music"
+    # One command for all: an import replaces the one before.
+    assert imported.fix == "correct the name, or run `graphkit import-user-vectors music=FILE musik=FILE`"
+
+
 def test_vectors_of_another_dataset_are_refused_and_stale(tmp_path: Path) -> None:
     workspace, config, _ = trained(tmp_path)
     path = tmp_path / "v.parquet"

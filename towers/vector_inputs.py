@@ -8,31 +8,29 @@ import numpy as np
 
 from graphkit.artefacts import Batch
 from graphkit.datasets.store import DatasetMeta
-from graphkit.errors import InputError, did_you_mean
-from graphkit.stages import ENCODERS, vector_stage
+from graphkit.errors import InputError
+from graphkit.stages import vector_stage
 from graphkit.user_features import VectorInput
 from graphkit.user_vectors import UserVectors, load_user_vectors, vector_names
+from graphkit.vector_names import no_user_vectors
 from graphkit.vectors import USER_VECTORS_FILE
 
 
 def read_vectors(upstream: Mapping[str, Batch], names: tuple[str, ...], meta: DatasetMeta) -> tuple[UserVectors, ...]:
     """The user vectors ``names``, each from the batch of the stage that makes it.
 
-    Raises InputError for a name that was not imported, and for vectors of which nothing is known at training time;
-    ArtefactError where they are not those of the dataset's users.
+    Raises ArtefactError for a name that was not imported, and where they are not those of the dataset's users;
+    InputError for vectors of which nothing is known at training time.
     """
+    for name in names:
+        path = upstream[vector_stage(name)].path(USER_VECTORS_FILE)
+        if name not in (there := vector_names(path)):
+            raise no_user_vectors(name, names, str(path), imported=there)
     return tuple(_read(upstream[vector_stage(name)], name, meta) for name in names)
 
 
 def _read(batch: Batch, name: str, meta: DatasetMeta) -> UserVectors:
     path = batch.path(USER_VECTORS_FILE)
-    if name not in (there := vector_names(path)):
-        raise InputError(
-            f"there are no user vectors {name!r}",
-            where=str(path),
-            expected=did_you_mean(name, {*there, *ENCODERS}),
-            fix="correct towers.user_vectors, or import them with `graphkit import-user-vectors`",
-        )
     vectors = load_user_vectors(path, name, meta.num_users, timed=meta.label_start is not None)
     if not any(matrix.any() for matrix in vectors.fit):
         raise InputError(

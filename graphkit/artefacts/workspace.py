@@ -18,7 +18,8 @@ from graphkit.artefacts.spec import StageSpec
 from graphkit.artefacts.work import StageWork
 from graphkit.config import Config
 from graphkit.errors import ArtefactError, WorkspaceError
-from graphkit.stages import ALL_STAGES
+from graphkit.stages import ALL_STAGES, ENCODERS, vector_stage
+from graphkit.vector_names import no_user_vectors
 
 ROTATION: Final = "rotation.json"
 
@@ -89,12 +90,21 @@ class Workspace:
         """
         about = ALL_STAGES[stage] if config is None else config.stage(stage)
         wanted = (name for name in about.upstream if name not in about.optional or self.has(name))
-        batches = {name: self.current(name) for name in wanted}
+        named = config.towers.user_vectors if config is not None and stage == "towers" else ()
+        batches = {name: self._current_of(name, named) for name in wanted}
         for batch in batches.values():
             for name, used in batch.manifest.upstream.items():
                 if name in batches and used != batches[name].id:
                     raise _mixed(batch, batches[name], used)
         return batches
+
+    def _current_of(self, stage: str, named: tuple[str, ...]) -> Batch:
+        """As ``current``; of a stage of user vectors that are ``named``, an error says which name lacks them."""
+        lacking = [] if self.has(stage) else [name for name in named if vector_stage(name) == stage]
+        if lacking:
+            trained = (name for name in ENCODERS if self.has(name))
+            raise no_user_vectors(lacking[0], named, str(self.root), trained)
+        return self.current(stage)
 
     def finished(self, spec: StageSpec) -> Batch | None:
         """The batch of ``spec`` if it was made before (and makes it current); None if it is still to do."""
