@@ -109,14 +109,11 @@ filtered = _options(
 )
 
 
-def _filters(languages: tuple[str, ...], available: Path | None, exclude: Path | None) -> dict[str, Any]:
-    from graphkit.serving.filters import read_ids
+def _filters(languages: tuple[str, ...], available: Path | None, exclude: Path | None) -> Any:
+    from graphkit.serving.filters import Filters, read_ids
 
-    return {
-        "languages": languages or None,
-        "available": None if available is None else read_ids(available),
-        "exclude": None if exclude is None else read_ids(exclude),
-    }
+    listed = (None if path is None else read_ids(path) for path in (available, exclude))
+    return Filters.of(languages or None, *listed)
 
 
 def _workspace(root: Path) -> Workspace:
@@ -670,8 +667,8 @@ def recommend(
     """
     from graphkit import console
 
-    only = _filters(languages, available, exclude)
-    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why, **only), as_json)
+    filters = _filters(languages, available, exclude)
+    console.show_ranking(_bundle(bundle, root).recommend(user, item_type, k=count, why=why, filters=filters), as_json)
 
 
 @main.command("recommend-all")
@@ -694,7 +691,9 @@ def recommend_all(
     root: Path,
     as_json: bool,
 ) -> None:
-    """Recommend items to every user of the bundle, to one Parquet file: user_id, item_type, rank, item_id, score.
+    """Recommend items to every user of the bundle, to one Parquet file.
+
+    Its columns: user_id, item_type, rank, item_id, score, source.
 
     \b
     Example:  graphkit recommend-all --out lists.parquet --type audiobook -k 100 -w demo
@@ -702,8 +701,8 @@ def recommend_all(
     from graphkit import console
     from graphkit.parallel import thread_count
 
-    only = _filters(languages, available, exclude)
-    written = _bundle(bundle, root).recommend_all(out, item_types, count, thread_count(threads), **only)
+    filters = _filters(languages, available, exclude)
+    written = _bundle(bundle, root).recommend_all(out, item_types, count, thread_count(threads), filters)
     rows = [{"item_type": item_type, **about._asdict()} for item_type, about in written.items()]
     console.show_rows(rows, as_json, title=str(out))
 

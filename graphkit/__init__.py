@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from graphkit.new_items.stage import embed_new_items
     from graphkit.report.page import write_report
     from graphkit.serving.bundle import Bundle
+    from graphkit.serving.filters import Filters
     from graphkit.synthetic.world import sample_world
     from graphkit.variants.train import train_variants
     from graphkit.vector_import.stage import import_user_vectors
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bundle",
     "Config",
+    "Filters",
     "Workspace",
     "audit_leakage",
     "build_graph",
@@ -64,6 +66,7 @@ __all__ = [
 _HOMES = {
     "Bundle": "graphkit.serving.bundle",
     "Config": "graphkit.config",
+    "Filters": "graphkit.serving.filters",
     "Workspace": "graphkit.artefacts",
     "audit_leakage": "graphkit.audit.audit",
     "build_graph": "graphkit.graph.build",

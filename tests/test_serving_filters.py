@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_towers import LOCAL, NUM_USERS, TYPES, exported_workspace
 
-from graphkit import Bundle
+from graphkit import Bundle, Filters
 from graphkit.errors import InputError
 from graphkit.serving.filters import read_ids
 
@@ -71,9 +71,11 @@ def test_what_is_left_is_the_full_ranking_without_the_rest(
         user,
         k=k,
         exclude_seen=seen,
-        languages=wanted,
-        available=None if available is None else [ids[row] for row in available],
-        exclude=None if exclude is None else [ids[row] for row in exclude],
+        filters=Filters.of(
+            languages=wanted,
+            available=None if available is None else [ids[row] for row in available],
+            exclude=None if exclude is None else [ids[row] for row in exclude],
+        ),
     )
     assert [item for item, _ in got] == [item for item, _ in expected]
     assert [score for _, score in got] == pytest.approx([score for _, score in expected], abs=1e-5)
@@ -81,32 +83,33 @@ def test_what_is_left_is_the_full_ranking_without_the_rest(
 
 def test_every_users_lists_are_filtered_as_each_ones(bundle: Bundle, tmp_path: Path) -> None:
     ids = bundle.catalogue.ids(TYPE).to_list()
-    only = {"languages": ["en", "de"], "available": [*ids[:20], "p99"], "exclude": ids[3:9]}
-    written = bundle.recommend_all(tmp_path / "lists.parquet", [TYPE], k=5, **only)
+    only = Filters.of(["en", "de"], available=[*ids[:20], "p99"], exclude=ids[3:9])
+    written = bundle.recommend_all(tmp_path / "lists.parquet", [TYPE], k=5, filters=only)
     lists = pl.read_parquet(tmp_path / "lists.parquet")
     assert written == {TYPE: (lists.height, "1 of 21 available ids are of no podcast")}
     for user in range(NUM_USERS):
         mine = lists.filter(pl.col("user_id") == f"u{user}")
-        assert mine["item_id"].to_list() == [item for item, _ in listed(bundle, f"u{user}", k=5, **only)]
+        assert mine["item_id"].to_list() == [item for item, _ in listed(bundle, f"u{user}", k=5, filters=only)]
 
 
 def test_notes_say_what_is_short_and_what_is_unknown(bundle: Bundle, tmp_path: Path) -> None:
     ids = bundle.catalogue.ids(TYPE).to_list()
-    some = bundle.recommend("stranger", TYPE, k=4, available=[*ids[:3], "a03", "nothing"])
+    some = bundle.recommend("stranger", TYPE, k=4, filters=Filters.of(available=[*ids[:3], "a03", "nothing"]))
     assert [row["item_id"] for row in some.rows if row["item_id"] not in ids[:3]] == []
     assert "fewer than 4: these are all 3 items that the filter allows" in some.note
     assert "2 of 5 available ids are of no podcast" in some.note
-    assert "1 of 1 excluded ids are of no podcast" in bundle.recommend("u9", TYPE, exclude=["nothing"]).note
-    none = bundle.recommend("u9", TYPE, available=[])
+    nothing = bundle.recommend("u9", TYPE, filters=Filters.of(exclude=["nothing"]))
+    assert "1 of 1 excluded ids are of no podcast" in nothing.note
+    none = bundle.recommend("u9", TYPE, filters=Filters.of(available=[]))
     assert (none.rows, none.note) == ([], "fewer than 10: these are all 0 items that the filter allows")
-    written = bundle.recommend_all(tmp_path / "x.parquet", [TYPE], k=4, available=ids[:3])
+    written = bundle.recommend_all(tmp_path / "x.parquet", [TYPE], k=4, filters=Filters.of(available=ids[:3]))
     assert written[TYPE].note == "fewer than 4: the filter allows 3 items"
 
 
 def test_a_language_of_no_item_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     for call in (
-        lambda: bundle.recommend("u9", TYPE, languages=["eng"]),
-        lambda: bundle.recommend_all(tmp_path / "x.parquet", languages=["eng"]),
+        lambda: bundle.recommend("u9", TYPE, filters=Filters.of(["eng"])),
+        lambda: bundle.recommend_all(tmp_path / "x.parquet", filters=Filters.of(["eng"])),
     ):
         with pytest.raises(
             InputError, match=r"(?s)no \w+ has the language 'eng'.*did you mean 'en'\? known: de, en, sv"
@@ -121,9 +124,9 @@ def test_the_commands_take_filters(bundle: Bundle, tmp_path: Path, graphkit: Cal
     files = ("--available", tmp_path / "today.txt", "--exclude", tmp_path / "not.txt", "--language", "en")
     done = graphkit("recommend", "--user", "u9", "--type", TYPE, "-k", 3, "--bundle", bundle.folder, *files, "--json")
     assert done.exit_code == 0, done.output
-    only = {"languages": ["en"], "available": [*ids[:17], "gone"], "exclude": [ids[2]]}
+    only = Filters.of(["en"], available=[*ids[:17], "gone"], exclude=[ids[2]])
     got = json.loads(done.stdout)
-    assert [(row["item_id"], row["score"]) for row in got["rows"]] == listed(bundle, "u9", k=3, **only)
+    assert [(row["item_id"], row["score"]) for row in got["rows"]] == listed(bundle, "u9", k=3, filters=only)
     assert got["note"] == "1 of 18 available ids are of no podcast"
     out = tmp_path / "lists.parquet"
     done = graphkit("recommend-all", "--out", out, "--type", TYPE, "-k", 3, "--bundle", bundle.folder, *files)

@@ -26,7 +26,8 @@ def blended_top(
     covariance of the item vectors. Scored are the items with the strongest edges, those that the index gives, and
     those whose edges are strong enough to be among the best with the dot product of the index' last one; the index
     is asked for more until none left out can be among the best (the threshold algorithm of Fagin et al. 2001). Where
-    few are allowed, all those are scored instead.
+    few are allowed, all those are scored instead. The list is the exact one where the index gives the nearest items;
+    what an approximate one passes over can be missing unless edges lead to it.
     """
     user = _Blend.of(index, vector, edges, towers_weight, allowed)
     num_allowed = int(np.count_nonzero(allowed))

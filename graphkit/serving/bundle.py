@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from graphkit.artefacts import Batch
 from graphkit.bundle_format import BundleMeta
 from graphkit.errors import ArtefactError, GraphkitError
 from graphkit.histories import Histories
+from graphkit.serving.filters import NO_FILTERS, Allowed, Filters
 from graphkit.serving.mapped import map_histories, map_tensors
 from graphkit.user_features import FeatureSpec, UserFeatures, UserInputs
 from graphkit.user_vectors import known_vectors
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from graphkit.indexes.item_index import ItemIndex
     from graphkit.serving.catalogue import Catalogue
     from graphkit.serving.edges import EdgeWeights
-    from graphkit.serving.filters import Filter, Wanted
     from graphkit.serving.paths import Adjacency
     from graphkit.serving.recommend import Recommendations
     from graphkit.serving.recommend_all import Written
@@ -72,14 +72,12 @@ class Bundle:
         k: int = 10,
         exclude_seen: bool = True,
         why: bool = False,
-        languages: Iterable[str] | None = None,
-        available: Iterable[str] | None = None,
-        exclude: Iterable[str] | None = None,
+        filters: Filters = NO_FILTERS,
     ) -> Recommendations:
         """See ``graphkit.serving.recommend.recommend``."""
         from graphkit.serving.recommend import recommend
 
-        return recommend(self, user_id, item_type, k, exclude_seen, why, languages, available, exclude)
+        return recommend(self, user_id, item_type, k, exclude_seen, why, filters)
 
     def recommend_all(
         self,
@@ -87,14 +85,12 @@ class Bundle:
         item_types: Sequence[str] = (),
         k: int = 10,
         threads: int = 1,
-        languages: Iterable[str] | None = None,
-        available: Iterable[str] | None = None,
-        exclude: Iterable[str] | None = None,
+        filters: Filters = NO_FILTERS,
     ) -> dict[str, Written]:
         """See ``graphkit.serving.recommend_all.recommend_all``."""
         from graphkit.serving.recommend_all import recommend_all
 
-        return recommend_all(self, out, item_types, k, threads, languages, available, exclude)
+        return recommend_all(self, out, item_types, k, threads, filters)
 
     def similar(
         self, item_id: str, item_type: str | None = None, within: str | None = None, k: int = 10
@@ -113,9 +109,9 @@ class Bundle:
             self._indexes[item_type] = open_index(self.folder, about, self.item_vectors[item_type])
         return self._indexes[item_type]
 
-    def filter(self, item_type: str, wanted: Wanted) -> Filter:
+    def allowed(self, item_type: str, filters: Filters) -> Allowed:
         """The items of a type that may be listed; the last few answers are kept."""
-        return self._filter(item_type, wanted)
+        return self._allowed(item_type, filters)
 
     def user_vectors(self, inputs: UserInputs) -> Floats:
         """The user tower's outputs [n, dim], L2-normalised."""
@@ -181,12 +177,10 @@ class Bundle:
         return {}
 
     @cached_property
-    def _filter(self) -> Callable[[str, Wanted], Filter]:
-        from graphkit.serving.filters import Filter
-
+    def _allowed(self) -> Callable[[str, Filters], Allowed]:
         @lru_cache(_FILTERS_KEPT)
-        def made(item_type: str, wanted: Wanted) -> Filter:
-            return Filter.of(self.catalogue, item_type, self.meta.num_items[item_type], wanted)
+        def made(item_type: str, filters: Filters) -> Allowed:
+            return Allowed.of(self.catalogue, item_type, self.meta.num_items[item_type], filters)
 
         return made
 

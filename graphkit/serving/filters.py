@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 Flags = npt.NDArray[np.bool_]
 
 
-class Wanted(NamedTuple):
-    """What was asked for: only these languages, only these item ids, none of those ids; None asks for nothing."""
+@dataclass(frozen=True)
+class Filters:
+    """Only items in these languages, only these item ids, none of those ids; None asks for nothing.
+
+    A bundle keeps what the last few allow: one value for many calls is looked up once.
+    """
 
     languages: frozenset[str] | None = None
     available: frozenset[str] | None = None
@@ -27,33 +31,40 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(
-        cls, languages: Iterable[str] | None, available: Iterable[str] | None, exclude: Iterable[str] | None
-    ) -> Wanted:
+        cls,
+        languages: Iterable[str] | None = None,
+        available: Iterable[str] | None = None,
+        exclude: Iterable[str] | None = None,
+    ) -> Filters:
         """From any iterables; one that is a frozenset already costs nothing."""
         return cls(*(None if given is None else frozenset(given) for given in (languages, available, exclude)))
 
 
+#: Every item may be listed.
+NO_FILTERS: Final = Filters()
+
+
 @dataclass(frozen=True)
-class Filter:
+class Allowed:
     """The items of one type that may be listed, bool [num_items], and what there is to say about it."""
 
-    allowed: Flags
+    items: Flags
     note: str = ""
 
     @classmethod
-    def of(cls, catalogue: Catalogue, item_type: str, num_items: int, wanted: Wanted) -> Filter:
+    def of(cls, catalogue: Catalogue, item_type: str, num_items: int, filters: Filters) -> Allowed:
         """Ids that are no items of the type are counted in the note. Raises InputError for a language of no item."""
-        allowed, notes = np.ones(num_items, dtype=bool), []
-        if wanted.languages is not None:
-            allowed &= _in_languages(catalogue, item_type, wanted.languages)
-        for name, ids in (("available", wanted.available), ("excluded", wanted.exclude)):
+        items, notes = np.ones(num_items, dtype=bool), []
+        if filters.languages is not None:
+            items &= _in_languages(catalogue, item_type, filters.languages)
+        for name, ids in (("available", filters.available), ("excluded", filters.exclude)):
             if ids is None:
                 continue
             found = catalogue.among(item_type, ids)
-            allowed &= found if name == "available" else ~found
+            items &= found if name == "available" else ~found
             if (unknown := len(ids) - int(found.sum())) > 0:
                 notes.append(f"{unknown} of {len(ids)} {name} ids are of no {item_type}")
-        return cls(allowed, "; ".join(notes))
+        return cls(items, "; ".join(notes))
 
 
 def read_ids(path: Path) -> frozenset[str]:

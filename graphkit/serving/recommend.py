@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from graphkit.errors import InputError, did_you_mean
 from graphkit.histories import STRONG, Pool
 from graphkit.serving.blend import Flags, blended_top
-from graphkit.serving.filters import Wanted
+from graphkit.serving.filters import NO_FILTERS, Filters
 from graphkit.serving.why import explain
 from graphkit.user_features import UNKNOWN, UserInputs
 
@@ -53,23 +52,20 @@ def recommend(
     k: int = 10,
     exclude_seen: bool = True,
     why: bool = False,
-    languages: Iterable[str] | None = None,
-    available: Iterable[str] | None = None,
-    exclude: Iterable[str] | None = None,
+    filters: Filters = NO_FILTERS,
 ) -> Recommendations:
     """The ``k`` items of ``item_type`` for a user, without those seen in train (strong signals).
 
     A user who is unknown, or of whom no history and no feature is known, gets what is popular. ``why`` adds reasons.
-    Where ``languages``, ``available`` or ``exclude`` are given, items in one of the languages, with an id in the one
-    and none in the other are listed: the best ``k`` of them, as if all were ranked and the rest struck out. The same
-    frozenset given again is not looked up again. Raises InputError for a type the bundle does not recommend, for
-    k < 1 and for a language of no item.
+    What ``filters`` and ``exclude_seen`` leave out is struck out of the full ranking, and the best ``k`` of the rest
+    are listed; an approximate index can miss some, see ``blended_top``. Raises InputError for a type the bundle does
+    not recommend, for k < 1 and for a language of no item.
     """
     require_target(bundle, item_type)
     require_positive(k)
     user = bundle.catalogue.user(user_id)
-    listed = bundle.filter(item_type, Wanted.of(languages, available, exclude))
-    allowed = listed.allowed.copy()
+    listed = bundle.allowed(item_type, filters)
+    allowed = listed.items.copy()
     if exclude_seen and user is not None:
         allowed[bundle.seen[Pool(item_type, STRONG)].of(user)] = False
     inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
@@ -86,7 +82,7 @@ def recommend(
     rows = ranked(bundle, item_type, items, scores)
     notes = [f"{odd}: what is popular"] if odd else []
     if len(rows) < k:
-        notes.append(f"fewer than {k}: {_all_there_are(listed.allowed, allowed)}")
+        notes.append(f"fewer than {k}: {_all_there_are(listed.items, allowed)}")
     notes.append(listed.note)
     if why:
         notes.append(explain(bundle, None if source == POPULARITY else user, item_type, items, rows))

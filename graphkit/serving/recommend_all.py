@@ -6,7 +6,7 @@ gives them; users in the bundle's order of ids, type by type. The whole catalogu
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -25,7 +25,7 @@ from graphkit.parallel import map_in_order
 from graphkit.parquet import GrowingTable
 from graphkit.progress import track
 from graphkit.serving.add_edges import add_edges
-from graphkit.serving.filters import Filter, Wanted
+from graphkit.serving.filters import NO_FILTERS, Allowed, Filters
 from graphkit.serving.recommend import BLEND, POPULARITY, TOWERS, blank_users, require_positive, require_target
 
 if TYPE_CHECKING:
@@ -51,14 +51,12 @@ def recommend_all(
     item_types: Sequence[str] = (),
     k: int = 10,
     threads: int = 1,
-    languages: Iterable[str] | None = None,
-    available: Iterable[str] | None = None,
-    exclude: Iterable[str] | None = None,
+    filters: Filters = NO_FILTERS,
 ) -> dict[str, Written]:
     """Write the ``k`` best items of each of ``item_types`` (none: every target) for every user; what was written.
 
-    The filters are those of ``recommend``. The file appears once it is complete. Raises InputError for a type that
-    the bundle does not recommend, for k < 1, for a language of no item and where the folder of ``out`` is not there.
+    ``filters`` strike out as in ``recommend``. The file appears once it is complete. Raises InputError for a type
+    that the bundle does not recommend, for k < 1, for a language of no item and where ``out`` has no folder.
     """
     require_positive(k)
     for item_type in item_types:
@@ -67,22 +65,21 @@ def recommend_all(
         raise InputError(
             "the folder to write to is not there", where=str(out.parent), fix="make it, or write elsewhere"
         )
-    wanted = Wanted.of(languages, available, exclude)
-    filters = {item_type: bundle.filter(item_type, wanted) for item_type in item_types or bundle.meta.targets}
+    allowed = {item_type: bundle.allowed(item_type, filters) for item_type in item_types or bundle.meta.targets}
     partial = out.with_name(f".{out.name}.partial")
     try:
         with GrowingTable(partial) as table:
-            rows = {t: _write(table, _Lists.of(bundle, t, k, about), threads) for t, about in filters.items()}
+            rows = {t: _write(table, _Lists.of(bundle, t, k, about), threads) for t, about in allowed.items()}
         fsync(partial)
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
-    return {item_type: Written(rows[item_type], _note(about, k)) for item_type, about in filters.items()}
+    return {item_type: Written(rows[item_type], _note(about, k)) for item_type, about in allowed.items()}
 
 
-def _note(about: Filter, k: int) -> str:
-    number = int(about.allowed.sum())
-    few = f"fewer than {k}: the filter allows {number} items" if number < min(k, len(about.allowed)) else ""
+def _note(about: Allowed, k: int) -> str:
+    number = int(about.items.sum())
+    few = f"fewer than {k}: the filter allows {number} items" if number < min(k, len(about.items)) else ""
     return "; ".join(filter(None, [few, about.note]))
 
 
@@ -109,9 +106,9 @@ class _Lists:
     ties: Longs  # of the items that may be listed
 
     @classmethod
-    def of(cls, bundle: Bundle, item_type: str, k: int, about: Filter) -> _Lists:
+    def of(cls, bundle: Bundle, item_type: str, k: int, about: Allowed) -> _Lists:
         ids, users = bundle.catalogue.users()
-        columns = np.flatnonzero(about.allowed)
+        columns = np.flatnonzero(about.items)
         return cls(
             bundle=bundle,
             item_type=item_type,
@@ -121,7 +118,7 @@ class _Lists:
             item_ids=bundle.catalogue.ids(item_type),
             columns=columns,
             met=bundle.edges.all_met,
-            ties=tie_order(len(about.allowed), 0)[columns],
+            ties=tie_order(len(about.items), 0)[columns],
         )
 
     def blocks(self) -> list[Longs]:
