@@ -27,23 +27,16 @@ from graphkit.graph.adjacency import co_listening_neighbours
 from graphkit.graph.store import SERVE
 from graphkit.histories import STRONG, save_histories
 from graphkit.indexes.store import make_index
+from graphkit.serving.bundle import onnx_tower
 from graphkit.user_features import FeatureSpec, UserFeatures
 from graphkit.user_vectors import known_vectors
-from graphkit.vectors import (
-    EMBEDDINGS_FILE,
-    INPUT_VECTORS_FILE,
-    ITEM_VECTORS_FILE,
-    POOLED_VECTORS_FILE,
-    Vectors,
-    load_vectors,
-    save_vectors,
-)
+from graphkit.vectors import Vectors, load_vectors, save_vectors
 from towers.bundle_readme import bundle_readme
 from towers.frozen import save_onnx, save_saved_model
 from towers.proof import same_vectors, tower_vectors
 from towers.replay import Replay
 from towers.user_spec import user_features
-from towers.verify import RECALL_USERS, onnx_tower, saved_model_tower
+from towers.verify import RECALL_USERS, saved_model_tower
 
 
 @dataclass(frozen=True)
@@ -78,7 +71,8 @@ def export_bundle(workspace: Workspace, config: Config) -> Batch:
         meta = _describe(sources, config, _write_indexes(work, sources, config.export))
         _write_tables(work, sources, meta)
         _write_adjacency(work, sources, config.export.neighbours)
-        _write_vectors(work, sources)
+        save_vectors(work.path(files.EMBEDDINGS_FILE), sources.embeddings)
+        _take_over(work, sources)
         _write_user_tower(work, sources)
         work.path(files.BUNDLE_FILE).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
         readme = bundle_readme(meta, sources.features.spec, sources.features.embeddings is not sources.embeddings)
@@ -95,17 +89,17 @@ def read_sources(upstream: dict[str, Batch]) -> Sources:
     dataset, hgnn, towers = Dataset.open(upstream["dataset"]), upstream["hgnn"], upstream["towers"]
     _require_one_space(towers, hgnn)
     spec = FeatureSpec.model_validate_json(towers.path(files.FEATURES_FILE).read_bytes())
-    stored = load_vectors(hgnn.path(EMBEDDINGS_FILE))
+    stored = load_vectors(hgnn.path(files.EMBEDDINGS_FILE))
     embeddings = {name: stored[f"{SERVE}/{name}"] for name in dataset.meta.types}
-    item_vectors = load_vectors(towers.path(ITEM_VECTORS_FILE))
+    item_vectors = load_vectors(towers.path(files.ITEM_VECTORS_FILE))
     # Towers that pool other vectors than the HGNN's keep them, so that they are served what they were trained on.
-    own = POOLED_VECTORS_FILE in towers.manifest.files
-    pooled = load_vectors(towers.path(POOLED_VECTORS_FILE)) if own else embeddings
+    own = files.POOLED_VECTORS_FILE in towers.manifest.files
+    pooled = load_vectors(towers.path(files.POOLED_VECTORS_FILE)) if own else embeddings
     num_items = dataset.meta.num_items
     rows = {f"embeddings of {name}": (hgnn, matrix, num_items[name]) for name, matrix in embeddings.items()}
     rows |= {f"pooled vectors of {name}": (towers, pooled[name], num_items[name]) for name in embeddings}
     rows |= {f"vectors of {t}": (towers, m, num_items[t]) for t, m in item_vectors.items()}
-    read = load_vectors(towers.path(INPUT_VECTORS_FILE)) if spec.vectors else {}
+    read = load_vectors(towers.path(files.INPUT_VECTORS_FILE)) if spec.vectors else {}
     rows |= {f"user vectors {name}": (towers, matrix, dataset.meta.num_users) for name, matrix in read.items()}
     for what, (batch, matrix, wanted) in rows.items():
         _require_rows(what, batch, matrix, wanted)
@@ -186,12 +180,6 @@ def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
     save_histories(work.path(files.SEEN_FILE), seen)
     counts = {name: _recent_users(sources.dataset, name, meta.popularity_days) for name in meta.targets}
     save_file(counts, work.path(files.POPULARITY_FILE))
-    for batch, file in (
-        (sources.towers, files.FEATURES_FILE),
-        (sources.towers, files.REPLAY_FILE),
-        (sources.edges, files.EDGES_FILE),
-    ):
-        shutil.copyfile(batch.path(file), work.path(file))
 
 
 def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np.int32]:
@@ -215,13 +203,13 @@ def _write_adjacency(work: StageWork, sources: Sources, most: int) -> None:
     save_file(tensors, work.path(files.ADJACENCY_FILE))
 
 
-def _write_vectors(work: StageWork, sources: Sources) -> None:
-    save_vectors(work.path(files.EMBEDDINGS_FILE), sources.embeddings)
-    if sources.features.embeddings is not sources.embeddings:
-        save_vectors(work.path(files.POOLED_VECTORS_FILE), sources.features.embeddings)
-    if sources.features.vectors:
-        shutil.copyfile(sources.towers.path(INPUT_VECTORS_FILE), work.path(files.INPUT_VECTORS_FILE))
-    save_vectors(work.path(files.ITEM_VECTORS_FILE), sources.item_vectors)
+def _take_over(work: StageWork, sources: Sources) -> None:
+    """Copy the files that the bundle holds as their stage wrote them; some there are only where they are read."""
+    towers = sources.towers
+    read = [file for file in (files.POOLED_VECTORS_FILE, files.INPUT_VECTORS_FILE) if file in towers.manifest.files]
+    for file in (files.FEATURES_FILE, files.REPLAY_FILE, files.ITEM_VECTORS_FILE, *read):
+        shutil.copyfile(towers.path(file), work.path(file))
+    shutil.copyfile(sources.edges.path(files.EDGES_FILE), work.path(files.EDGES_FILE))
 
 
 def _write_user_tower(work: StageWork, sources: Sources) -> None:

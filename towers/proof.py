@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
@@ -10,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from graphkit.errors import GraphkitError
+from graphkit.serving.bundle import Tower
 from graphkit.user_features import Floats, UserFeatures, UserInputs
 from towers.replay import BLOCK_SCORES, Replay
 
@@ -20,9 +20,6 @@ NOT_CHECKED: Final = "not checked"
 TOLERANCE: Final = 1e-4
 #: Odd sizes first: a tower exported for one batch size shows here. The rest goes in large ones.
 _BATCH_SIZES: Final = (1, 7, 256)
-
-#: A user tower that was read back from its file: inputs of n users to vectors [n, dim].
-Tower = Callable[[UserInputs], Floats]
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from graphkit.artefacts import Batch
 from graphkit.errors import ArtefactError
 from graphkit.indexes.item_index import TUNED_FOR
 from graphkit.indexes.tune import Asked, halves
-from graphkit.serving.bundle import Bundle, open_tower
+from graphkit.serving.bundle import Bundle, Tower
 from graphkit.user_features import Floats, UserInputs
 from towers.frozen import OUTPUT, SIGNATURE
-from towers.proof import NOT_CHECKED, Proof, Tower, proof, same_ranking, same_vectors, tower_vectors
+from towers.proof import NOT_CHECKED, Proof, proof, same_ranking, same_vectors, tower_vectors
 from towers.replay import Replay
 
 #: Golden users whose exact top 100 each index is tuned on and, as many others, measured against.
@@ -33,25 +33,12 @@ def verify_bundle(folder: Path | str) -> list[Proof]:
         return [hashes]
     bundle = Bundle.open(batch)
     replay = Replay.open(batch.path(files.REPLAY_FILE), bundle.user_features.spec, bundle.meta.targets)
-    vectors = tower_vectors(onnx_tower(batch.path(files.ONNX_FILE)), bundle.user_features, replay)
+    vectors = tower_vectors(bundle.user_vectors, bundle.user_features, replay)
     found = [hashes, same_vectors("user tower, ONNX", vectors, replay), _saved_model(bundle, replay)]
     for item_type in bundle.meta.targets:
         found.append(same_ranking(item_type, vectors, bundle.item_vectors[item_type], replay))
         found.append(_index(bundle, item_type, vectors[0]))
     return found
-
-
-def onnx_tower(path: Path) -> Tower:
-    """The user tower for onnxruntime."""
-    session = open_tower(path)
-    names = {end.name for end in session.get_inputs()}
-
-    def run(inputs: UserInputs) -> Floats:
-        feeds = {name: array for name, array in inputs._asdict().items() if name in names}
-        vectors: Floats = session.run(None, feeds)[0]
-        return vectors
-
-    return run
 
 
 def saved_model_tower(folder: Path) -> Tower:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from graphkit.serving.similar import SimilarItems
 
 Floats = npt.NDArray[np.float32]
+#: A user tower that was read back from its file: inputs of n users to vectors [n, dim].
+Tower = Callable[[UserInputs], Floats]
 
 #: Filters that were asked for last, each a bool an item.
 _FILTERS_KEPT: Final = 32
@@ -115,9 +117,7 @@ class Bundle:
 
     def user_vectors(self, inputs: UserInputs) -> Floats:
         """The user tower's outputs [n, dim], L2-normalised."""
-        feeds = {name: array for name, array in inputs._asdict().items() if name in self._tower_inputs}
-        vectors: Floats = self._tower.run(None, feeds)[0]
-        return vectors
+        return self._tower(inputs)
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -153,6 +153,15 @@ class Bundle:
         return map_tensors(self.batch.path(files.POPULARITY_FILE))
 
     @cached_property
+    def by_popularity(self) -> dict[str, npt.NDArray[np.int64]]:
+        """The items of every target type, the most popular first.
+
+        Equally popular ones come in a seeded random order: ids often tell the source's own popularity ranks.
+        """
+        ties = {name: np.random.default_rng(0).permutation(len(users)) for name, users in self.popularity.items()}
+        return {name: np.lexsort((-ties[name], -users)) for name, users in self.popularity.items()}
+
+    @cached_property
     def seen(self) -> Histories:
         """Every user's strong train items, per type."""
         return map_histories(self.batch.path(files.SEEN_FILE))
@@ -185,25 +194,28 @@ class Bundle:
         return made
 
     @cached_property
-    def _tower(self) -> Any:
-        return open_tower(self.batch.path(files.ONNX_FILE))
-
-    @cached_property
-    def _tower_inputs(self) -> frozenset[str]:
-        return frozenset(end.name for end in self._tower.get_inputs())
+    def _tower(self) -> Tower:
+        return onnx_tower(self.batch.path(files.ONNX_FILE))
 
 
-def open_tower(path: Path) -> Any:
-    """An onnxruntime session on one thread: one user's vector is too little work to share out."""
+def onnx_tower(path: Path) -> Tower:
+    """The user tower for onnxruntime, on one thread: one user's vector is too little work to share out."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no base class
         raise GraphkitError("onnxruntime refuses the user tower", where=str(path), found=str(error)) from error
+    names = {end.name for end in session.get_inputs()}
+
+    def run(inputs: UserInputs) -> Floats:
+        vectors: Floats = session.run(None, {n: array for n, array in inputs._asdict().items() if n in names})[0]
+        return vectors
+
+    return run
 
 
 def _read_meta(path: Path) -> BundleMeta:

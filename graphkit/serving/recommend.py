@@ -68,19 +68,12 @@ def recommend(
     allowed = listed.items.copy()
     if exclude_seen and user is not None:
         allowed[bundle.seen[Pool(item_type, STRONG)].of(user)] = False
-    inputs = None if user is None else bundle.user_features.inputs(np.array([user]))
-    edges = None if user is None else bundle.edges.scores(user, item_type)
-    reached = edges is not None and len(edges.items) > 0
-    if user is None or inputs is None or edges is None or (blank_users(inputs)[0] and not reached):
-        source, odd = POPULARITY, "unknown user" if user is None else "user without history or features"
-        items, scores = _popular(bundle, item_type, k, allowed)
-    else:
-        source, odd = BLEND if reached else TOWERS, ""
-        weight = bundle.meta.towers_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]
-        vector = bundle.user_vectors(inputs)[0]
-        items, scores = blended_top(bundle.index(item_type), vector, edges, weight, k, allowed)
+    source, items, scores = _best(bundle, user, item_type, k, allowed)
     rows = ranked(bundle, item_type, items, scores)
-    notes = [f"{odd}: what is popular"] if odd else []
+    notes = []
+    if source == POPULARITY:
+        odd = "unknown user" if user is None else "user without history or features"
+        notes.append(f"{odd}: what is popular")
     if len(rows) < k:
         notes.append(f"fewer than {k}: {_all_there_are(listed.items, allowed)}")
     notes.append(listed.note)
@@ -122,12 +115,24 @@ def blank_users(inputs: UserInputs) -> npt.NDArray[np.bool_]:
     return blank
 
 
+def _best(bundle: Bundle, user: int | None, item_type: str, k: int, allowed: Flags) -> tuple[str, Items, Scores]:
+    """Where the scores come from, and the ``k`` best of the ``allowed`` items with theirs."""
+    if user is None:
+        return POPULARITY, *_popular(bundle, item_type, k, allowed)
+    inputs, edges = bundle.user_features.inputs(np.array([user])), bundle.edges.scores(user, item_type)
+    reached = len(edges.items) > 0
+    if blank_users(inputs)[0] and not reached:
+        return POPULARITY, *_popular(bundle, item_type, k, allowed)
+    weight = bundle.meta.towers_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]
+    vector = bundle.user_vectors(inputs)[0]
+    found = blended_top(bundle.index(item_type), vector, edges, weight, k, allowed)
+    return BLEND if reached else TOWERS, *found
+
+
 def _popular(bundle: Bundle, item_type: str, k: int, allowed: Flags) -> tuple[Items, Scores]:
-    users = bundle.popularity[item_type]
-    # Equally popular items come in a seeded random order: ids often tell the source's own popularity ranks.
-    order = np.lexsort((-np.random.default_rng(0).permutation(len(users)), -users))
+    order = bundle.by_popularity[item_type]
     items = order[allowed[order]][:k]
-    return items, users[items].astype(np.float64)
+    return items, bundle.popularity[item_type][items].astype(np.float64)
 
 
 def _all_there_are(by_filter: Flags, allowed: Flags) -> str:
