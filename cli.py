@@ -480,6 +480,7 @@ def evaluate_users(
 
     \b
     Tasks:    future-listening   which items a user meets in the next days: accuracy, AUC
+              sign-up            the same of new users, from what is known some hours after registering
               next-item          the next new item: HR@1, NDCG@10, MRR among 100 sampled ones, and among all
               creator-follow     whom a user starts to follow: accuracy, AUC
               profile-country, profile-age

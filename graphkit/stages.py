@@ -40,10 +40,12 @@ STAGES: Final = {
 }
 #: User encoders: from what is known of a user to one vector.
 ENCODERS: Final = {
-    "autoencoder": Stage("graphkit train-encoder autoencoder", ("autoencoder",), ("dataset", "graph", "hgnn")),
-    "clue": Stage("graphkit train-encoder clue", ("clue",), ("dataset",)),
-    "simclr": Stage("graphkit train-encoder simclr", ("simclr",), ("dataset",)),
-    "shopperbert": Stage("graphkit train-encoder shopperbert", ("shopperbert",), ("dataset", "graph")),
+    "autoencoder": Stage(
+        "graphkit train-encoder autoencoder", ("autoencoder", "sign_up"), ("dataset", "graph", "hgnn")
+    ),
+    "clue": Stage("graphkit train-encoder clue", ("clue", "sign_up"), ("dataset",)),
+    "simclr": Stage("graphkit train-encoder simclr", ("simclr", "sign_up"), ("dataset",)),
+    "shopperbert": Stage("graphkit train-encoder shopperbert", ("shopperbert", "sign_up"), ("dataset", "graph")),
 }
 #: Stages that several processes can make together (``torch.distributed.run``).
 TOGETHER: Final = frozenset({"hgnn", "towers", "clue", "simclr", "shopperbert"})
@@ -55,7 +57,7 @@ SIDE_STAGES: Final = {
     **ENCODERS,
     "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
     "downstream": Stage(
-        "graphkit evaluate-users", ("downstream",), ("dataset", "graph", "hgnn", *ENCODERS), tuple(ENCODERS)
+        "graphkit evaluate-users", ("downstream", "sign_up"), ("dataset", "graph", "hgnn", *ENCODERS), tuple(ENCODERS)
     ),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
     USER_VECTORS: Stage("graphkit import-user-vectors", (), ("dataset",)),

@@ -5,7 +5,9 @@
 ``<name>/serve``     float32 [num_users, dim], from everything before the cut-off;
 ``<name>/fit``       the same as of the start of the label period, where the dataset has timestamps; or
 ``<name>/fit/<k>``   without timestamps, for k = 0..FOLDS-1: from the user's pairs that are not in fold k, so that the
-                     vector beside a training label of fold k does not know the label (DESIGN 7: cross-fit).
+                     vector beside a training label of fold k does not know the label (DESIGN 7: cross-fit);
+``<name>/sign-up``   as of some hours after each new user's own registration (``graphkit.sign_ups``), where there are
+                     such users; zeros for all others.
 
 A row of zeros means that nothing is known of the user. All matrices of a name have one width.
 """
@@ -26,6 +28,7 @@ from graphkit.graph.store import FIT, SERVE
 from graphkit.vectors import Vectors, load_vectors, save_vectors
 
 FOLDS: Final = 5
+SIGN_UP: Final = "sign-up"
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.integer]
@@ -47,6 +50,7 @@ class UserVectors:
     name: str
     fit: tuple[Floats, ...]  # each [num_users, dim]
     serve: Floats  # [num_users, dim]
+    sign_up: Floats | None = None  # [num_users, dim]
 
     @property
     def dim(self) -> int:
@@ -92,6 +96,8 @@ def save_user_vectors(path: Path, *vectors: UserVectors) -> None:
     for one in vectors:
         names = [f"{one.name}/{FIT}"] if len(one.fit) == 1 else [f"{one.name}/{FIT}/{k}" for k in range(len(one.fit))]
         tensors |= dict(zip(names, one.fit, strict=True)) | {f"{one.name}/{SERVE}": one.serve}
+        if one.sign_up is not None:
+            tensors[f"{one.name}/{SIGN_UP}"] = one.sign_up
     save_vectors(path, tensors)
 
 
@@ -108,9 +114,11 @@ def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> Use
     tensors = load_vectors(path)
     wanted = [f"{name}/{FIT}"] if timed else [f"{name}/{FIT}/{k}" for k in range(FOLDS)]
     matrices = [tensors[key] for key in [*wanted, f"{name}/{SERVE}"] if key in tensors]
-    shapes = {matrix.shape for matrix in matrices}
+    sign_up = tensors.get(f"{name}/{SIGN_UP}")
+    every = matrices if sign_up is None else [*matrices, sign_up]
+    shapes = {matrix.shape for matrix in every}
     fits = len(matrices) == len(wanted) + 1 and len(shapes) == 1 and next(iter(shapes))[0] == num_users
-    if not fits or not all(np.isfinite(matrix).all() for matrix in matrices):
+    if not fits or not all(np.isfinite(matrix).all() for matrix in every):
         raise ArtefactError(
             f"the user vectors {name!r} do not fit the dataset",
             where=str(path),
@@ -119,4 +127,4 @@ def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> Use
             fix="make them again from the current dataset",
         )
     *fit, serve = matrices
-    return UserVectors(name, tuple(fit), serve)
+    return UserVectors(name, tuple(fit), serve, sign_up)

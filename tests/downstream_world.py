@@ -172,13 +172,16 @@ def _write_hgnn(workspace: Workspace, graph: Batch) -> Batch:
         return work.commit()
 
 
-def write_encoder(workspace: Workspace, name: str, vectors: np.ndarray, timed: bool = True) -> Batch:
-    """A batch of the encoder ``name`` whose users have ``vectors`` [NUM_USERS, dim] at every moment."""
+def write_encoder(
+    workspace: Workspace, name: str, vectors: np.ndarray, timed: bool = True, sign_up: np.ndarray | None = None
+) -> Batch:
+    """A batch of the encoder ``name`` whose users have ``vectors`` [NUM_USERS, dim] at every moment, but for
+    ``sign_up`` as new users."""
     matrix = vectors.astype(np.float32)
     upstream = [workspace.current(stage) for stage in ENCODERS[name].upstream]
     with workspace.begin(StageSpec(name, {"vectors": matrix.sum().item()}, 0, tuple(upstream))) as work:
         fits = (matrix,) * (1 if timed else FOLDS)
-        save_user_vectors(work.path("user_vectors.safetensors"), UserVectors(name, fits, matrix))
+        save_user_vectors(work.path("user_vectors.safetensors"), UserVectors(name, fits, matrix, sign_up))
         return work.commit()
 
 

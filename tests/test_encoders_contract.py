@@ -186,6 +186,50 @@ def test_nothing_of_the_label_period_is_learned_or_encoded(trained: Any, name: s
     assert not np.array_equal(ours.serve, theirs.serve)
 
 
+def new_users(rows: pl.DataFrame) -> pl.DataFrame:
+    """The users, of whom 1 to 3 register an hour before their last train row, 4 to 6 an hour before their first test
+    row, and all others long ago."""
+    train, test = (rows.filter(split=split).group_by("user") for split in ("train", "test"))
+    last, first = train.agg(pl.col("timestamp").max()), test.agg(pl.col("timestamp").min())
+    met = pl.concat([last.filter(pl.col("user").is_between(1, 3)), first.filter(pl.col("user").is_between(4, 6))])
+    registered = pl.coalesce(pl.col("timestamp") - timedelta(hours=1), pl.lit(world.LABEL_START - timedelta(days=99)))
+    people = world.people().join(met, on="user", how="left", maintain_order="left")
+    return people.with_columns(registered.dt.cast_time_unit("ms").alias("registered_at")).drop("timestamp")
+
+
+@EVERY
+def test_new_users_have_vectors_of_their_own_moment_and_of_nothing_later(name: str, tmp_path: Path) -> None:
+    """Those that they get by their ids, four hours after registering; other rows from then on change no byte."""
+    rows = world.interactions()
+    users = new_users(rows)
+    moment = users.select("user", moment=pl.col("registered_at") + timedelta(hours=4))
+    late = rows.join(moment, on="user", maintain_order="left").select(pl.col("timestamp") >= pl.col("moment"))
+    late = late.to_series() & (rows["timestamp"] >= world.LABEL_START)
+    moved = rows.with_columns(pl.when(late).then((pl.col("item") + 7) % 24).otherwise("item").cast(pl.UInt32))
+    given = {}
+    for place, made in (("first", rows), ("moved", moved)):
+        workspace = Workspace(tmp_path / place)
+        dataset = world.write_dataset(workspace, made, users=users)
+        world.write_hgnn(workspace, world.write_graph(workspace, dataset))
+        given[place] = read(train_encoder(workspace, config_of(name), name), name, True).sign_up
+    workspace = Workspace(tmp_path / "first")
+    encoder, (_, profiles) = UserEncoder.current(workspace, name), logs(workspace)
+    items = Dataset.current(workspace).items().select("item_type", "item", "item_id")
+    events = rows.join(items, on=["item_type", "item"]).join(users.select("user", "user_id"), on="user")
+    assert given["first"] is not None
+    for user, as_of in moment[1:7].rows():
+        own = encoder.encode(events.filter(user=user), profiles[user : user + 1], as_of=as_of)
+        np.testing.assert_allclose(given["first"][user], own.vectors[0], **CLOSE)
+        assert own.vectors.any()
+    assert not np.delete(given["first"], np.arange(1, 7), axis=0).any()
+    np.testing.assert_array_equal(given["first"], given["moved"])
+
+
+@EVERY
+def test_without_new_users_there_are_no_vectors_of_them(trained: Any, name: str) -> None:
+    assert read(trained(name, False)[1], name, False).sign_up is None
+
+
 @EVERY
 def test_a_killed_training_goes_on_to_the_same_bytes(name: str, tmp_path: Path) -> None:
     whole = train(tmp_path / "whole", name, True, *LONG[name])[1]

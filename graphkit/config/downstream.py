@@ -13,6 +13,7 @@ from graphkit.stages import ENCODERS
 #: In the order of the table.
 TASKS: Final = (
     "future-listening",
+    "sign-up",
     "next-item",
     "creator-follow",
     "profile-country",

@@ -234,6 +234,12 @@ class EvaluationSection(Section):
     popularity_days: Positive = Field(default=90, description="days before the cut-off that count as recent")
 
 
+class SignUpSection(Section):
+    """The moment at which new users are looked at: user encoders make vectors of it, the laboratory measures them."""
+
+    hours: PositiveFloat = Field(default=4, description="after registering")
+
+
 class ReportSection(Section):
     """The HTML page."""
 
@@ -261,6 +267,7 @@ class Config(Section):
     export: ExportSection = ExportSection()
     peers: PeersSection = PeersSection()
     evaluation: EvaluationSection = EvaluationSection()
+    sign_up: SignUpSection = SignUpSection()
     downstream: DownstreamSection = DownstreamSection()
     report: ReportSection = ReportSection()
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import numpy as np
-
 from graphkit.downstream.moments import UNTIMED, Moment
-from graphkit.downstream.pair_examples import PairExamples, is_new
-from graphkit.downstream.pairs import Pairs, sample_positives, with_negatives
+from graphkit.downstream.pair_examples import PairExamples, is_new, met_and_random
+from graphkit.downstream.pairs import Pairs
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.world import World
@@ -43,9 +41,5 @@ class FutureListening:
 
 
 def _examples(world: World, moment: Moment) -> Pairs:
-    """Examples of all users together, of at most ``downstream.max_users``."""
-    horizon, settings = timedelta(days=world.settings.horizon_days), world.settings
-    met = world.catalogue.pairs(moment.coming(world.dataset, horizon, world.strong))
-    barred = world.catalogue.pairs(moment.coming(world.dataset, horizon, world.signals))
-    positives = sample_positives(met, settings.max_positives, settings.max_users, world.seed)
-    return with_negatives(moment.name, positives, barred, world.catalogue, np.random.default_rng(world.seed))
+    horizon = timedelta(days=world.settings.horizon_days)
+    return met_and_random(world, moment, lambda signals: moment.coming(world.dataset, horizon, signals))

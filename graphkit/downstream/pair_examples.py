@@ -12,7 +12,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.downstream.figures import AucFigure, Averaged, Figure, MeanFigure
 from graphkit.downstream.moments import Moment
-from graphkit.downstream.pairs import Pairs
+from graphkit.downstream.pairs import Pairs, sample_positives, with_negatives
 from graphkit.downstream.rivals import Rival, Scorer
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.world import World
@@ -65,6 +65,15 @@ class PairExamples:
         return whole | {
             f"AUC, {name}": AucFigure(scores[part], labels[part], place[part]) for name, part in self.subsets.items()
         }
+
+
+def met_and_random(world: World, moment: Moment, coming: Callable[[tuple[str, ...]], pl.LazyFrame]) -> Pairs:
+    """Items met by a strong signal in the rows that ``coming`` gives of some signals, of at most
+    ``downstream.max_users`` users, beside as many random ones of the same types that are met by none."""
+    settings, catalogue = world.settings, world.catalogue
+    met, barred = catalogue.pairs(coming(world.strong)), catalogue.pairs(coming(world.signals))
+    positives = sample_positives(met, settings.max_positives, settings.max_users, world.seed)
+    return with_negatives(moment.name, positives, barred, catalogue, np.random.default_rng(world.seed))
 
 
 def is_new(world: World, moment: Moment, pairs: Pairs) -> Bools:

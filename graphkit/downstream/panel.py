@@ -43,7 +43,10 @@ class Panel:
         return cls(~test & ~validation, validation, test, _activity(dataset))
 
     def groups(self, users: Longs) -> dict[str, Bools]:
-        """Which of a task's measured ``users`` are in each group: bool [n]. Equals are told apart by a hash."""
+        """Which of a task's measured ``users`` are in each group: bool [n]. Equals are told apart by a hash; where
+        all are equal, as new users are, there is one group."""
+        if len(np.unique(self.activity[users])) < 2:
+            return {ALL: np.ones(len(users), bool)}
         order = np.lexsort((tie_order(users, 1), self.activity[users]))
         share = np.empty(len(users))
         share[order] = (np.arange(len(users)) + 0.5) / max(len(users), 1)

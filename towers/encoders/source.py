@@ -9,15 +9,18 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from graphkit import schemas
 from graphkit.artefacts import Batch
 from graphkit.datasets.store import Dataset
 from graphkit.graph.store import FIT, SERVE
+from graphkit.sign_ups import known_by_sign_up, sign_ups
 from graphkit.user_vectors import FOLDS, pair_folds
 from towers.encoders.users import Users, known_users
 
+Ints = npt.NDArray[np.integer]
 #: Users read, and encoded, at a time.
 BLOCK_USERS: Final = 10_000
 
@@ -70,6 +73,16 @@ class Source:
         count = self.dataset.meta.num_users
         for first in range(0, count, BLOCK_USERS):
             yield self.users(moment, first, min(first + BLOCK_USERS, count))
+
+    def new_users(self, hours: float) -> Iterator[tuple[Ints, Users]]:
+        """The users of ``graphkit.sign_ups``, ``BLOCK_USERS`` at a time: their numbers, and what is known of them
+        ``hours`` after each one's registration."""
+        for block in sign_ups(self.dataset, hours).iter_slices(BLOCK_USERS):
+            place = block.select(schemas.USER).with_row_index("place")
+            rows = known_by_sign_up(self.dataset, block).collect().join(place, on=schemas.USER)
+            numbers = block[schemas.USER].to_numpy()
+            placed = rows.with_columns(pl.col("place").alias(schemas.USER)).drop("place")
+            yield numbers, known_users(placed, self._profiles[numbers], self.catalogue, block[schemas.AS_OF])
 
     @cached_property
     def catalogue(self) -> pl.DataFrame:

@@ -56,7 +56,7 @@ def _train(workspace: Workspace, config: Config, name: str, source: Source) -> B
         module.fit(source, config, work)
         work.space_id = f"{name}-{_space(work.folder)}"
         save_about(work, About.of(name, source.dataset.meta), source.catalogue)
-        _write_vectors(work, source, name, module.load(work.folder))
+        _write_vectors(work, source, name, module.load(work.folder), config.sign_up.hours)
         meta = source.dataset.meta
         work.data_window = {
             "label_start": meta.label_start.isoformat() if meta.label_start else None,
@@ -70,9 +70,10 @@ def _space(folder: Path) -> str:
     return fingerprint({path.name: sha256_file(path) for path in sorted(folder.glob("*.safetensors"))})[:12]
 
 
-def _write_vectors(work: StageWork, source: Source, name: str, encoder: Encoder) -> None:
+def _write_vectors(work: StageWork, source: Source, name: str, encoder: Encoder, sign_up_hours: float) -> None:
     *fit, serve = (_encoded(source, moment, encoder, name) for moment in source.moments)
-    save_user_vectors(work.path(USER_VECTORS_FILE), UserVectors(name, tuple(fit), serve))
+    sign_up = _encoded_sign_ups(source, encoder, sign_up_hours)
+    save_user_vectors(work.path(USER_VECTORS_FILE), UserVectors(name, tuple(fit), serve, sign_up))
     ids = source.dataset.users().sort(schemas.USER)[schemas.USER_ID]
     vectors_table(ids, serve).write_parquet(work.path(VECTORS_TABLE))
     work.row_counts |= {"users": len(serve), "users nothing is known of": int((~serve.any(axis=1)).sum())}
@@ -86,3 +87,12 @@ def _encoded(source: Source, moment: Moment, encoder: Encoder, name: str) -> Flo
     for place, block in enumerate(track(blocks, f"{name} {moment.name}", -(-count // BLOCK_USERS))):
         out[place * BLOCK_USERS : place * BLOCK_USERS + len(block)] = block
     return out
+
+
+def _encoded_sign_ups(source: Source, encoder: Encoder, hours: float) -> Floats | None:
+    """New users' vectors as of ``hours`` after registering: float32 [num_users, dim]; None without new users."""
+    out = np.zeros((source.dataset.meta.num_users, encoder.dim), np.float32)
+    blocks = [(numbers, encoder.encode(users)) for numbers, users in source.new_users(hours)]
+    for numbers, vectors in blocks:
+        out[numbers] = vectors
+    return out if blocks else None

@@ -33,24 +33,29 @@ class Users:
     ``profiles``: a row a user, ``user_id`` and ``age``, ``country``, ``registered_at``, ``onboarding_items`` (ids),
     ``onboarding_languages``, null where not known, or where the user had not registered by then.
     ``onboarding``: their onboarding items that the catalogue has, ``user``, ``item_type``, ``item``.
+    ``as_of``: each user's moment, datetime [n]; None without timestamps.
     """
 
     rows: pl.DataFrame
     profiles: pl.DataFrame
     onboarding: pl.DataFrame
-    as_of: datetime | None  # None: without timestamps
+    as_of: pl.Series | None
 
     @property
     def count(self) -> int:
         return self.profiles.height
 
 
-def known_users(rows: pl.DataFrame, profiles: pl.DataFrame, catalogue: pl.DataFrame, as_of: datetime | None) -> Users:
+def known_users(
+    rows: pl.DataFrame, profiles: pl.DataFrame, catalogue: pl.DataFrame, as_of: datetime | pl.Series | None
+) -> Users:
     """The users of ``profiles`` (``user_id`` and any of a dataset's users columns) with those of ``rows`` (``user``
-    is the place in ``profiles``) that are older than ``as_of``; ``catalogue`` has ``item_type``, ``item`` and
-    ``item_id``."""
+    is the place in ``profiles``) that are older than ``as_of``, one moment or one of each user's; ``catalogue`` has
+    ``item_type``, ``item`` and ``item_id``."""
+    if isinstance(as_of, datetime):
+        as_of = pl.repeat(as_of, profiles.height, dtype=pl.Datetime("us", "UTC"), eager=True)
     if as_of is not None:
-        rows = rows.filter(pl.col(schemas.TIMESTAMP) < as_of)
+        rows = rows.filter(pl.col(schemas.TIMESTAMP) < as_of.gather(rows[schemas.USER]))
     known = _known_by(_complete(profiles), as_of)
     return Users(_ordered(rows, known[schemas.USER_ID]), known, _onboarding(known, catalogue), as_of)
 
@@ -63,8 +68,8 @@ def _complete(profiles: pl.DataFrame) -> pl.DataFrame:
     return profiles.select(columns)
 
 
-def _known_by(profiles: pl.DataFrame, as_of: datetime | None) -> pl.DataFrame:
-    """Who registers at ``as_of`` or later is not known of yet, but for the id."""
+def _known_by(profiles: pl.DataFrame, as_of: pl.Series | None) -> pl.DataFrame:
+    """Who registers at their ``as_of`` or later is not known of yet, but for the id."""
     if as_of is None:
         return profiles
     there = (pl.col(schemas.REGISTERED_AT) < as_of).fill_null(True)

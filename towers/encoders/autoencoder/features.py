@@ -85,8 +85,8 @@ def _cells(users: Users, rows: pl.DataFrame, spec: InputSpec) -> tuple[Ints, npt
     user = rows[schemas.USER].to_numpy().astype(np.int64)
     if users.as_of is None or not spec.windows_days:
         return user, np.ones(len(user), dtype=bool)
-    end = round(users.as_of.timestamp() * 1000)
-    age_ms = end - rows[schemas.TIMESTAMP].to_physical().to_numpy()
+    end = users.as_of.dt.epoch("ms").to_numpy()
+    age_ms = end[user] - rows[schemas.TIMESTAMP].to_physical().to_numpy()
     window = np.searchsorted(np.array(spec.windows_days) * _DAY_MS, age_ms)
     inside = window < spec.num_windows
     return (user * spec.num_windows + window)[inside], inside
@@ -104,7 +104,7 @@ def _profile(users: Users, spec: InputSpec, items: ItemTable) -> Iterator[Floats
     if spec.age:
         yield _column(profiles[schemas.AGE])
     if spec.tenure:
-        days = (pl.lit(users.as_of) - pl.col(schemas.REGISTERED_AT)).dt.total_milliseconds() / _DAY_MS
+        days = (users.as_of - pl.col(schemas.REGISTERED_AT)).dt.total_milliseconds() / _DAY_MS
         yield _column(profiles.select(days.log1p()).to_series())
     fresh = _is_new(users, spec)
     if spec.onboarding:
@@ -123,7 +123,7 @@ def _is_new(users: Users, spec: InputSpec) -> npt.NDArray[np.bool_]:
     first = users.rows.group_by(schemas.USER).agg(pl.col(schemas.TIMESTAMP).min().alias("first"))
     seen = users.profiles.with_row_index(schemas.USER).join(first, on=schemas.USER, how="left", maintain_order="left")
     start = pl.coalesce(schemas.REGISTERED_AT, "first")
-    recent = (pl.lit(users.as_of) - start).dt.total_milliseconds() <= spec.onboarding_days * _DAY_MS
+    recent = (users.as_of - start).dt.total_milliseconds() <= spec.onboarding_days * _DAY_MS
     return seen.select(recent.fill_null(True)).to_series().to_numpy()
 
 
