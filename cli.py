@@ -513,14 +513,17 @@ def ablate(
 ) -> None:
     """Train variants of the current chain, evaluate them beside it, and print the paper's Table 1.
 
-    NAMES are variants, or `baselines` (2T-HGNN, 2T, HGNN-w-users), or `ablations` (A to F of Table 1 and more);
-    without any, all. Each differs from the workspace's current graph, HGNN and towers by its overlay alone
-    (configs/variants), whatever --preset says; --preset and --set are for the evaluation. What is trained already
-    is kept: the same command goes on after an interruption.
+    NAMES are variants, or `baselines` (2T-HGNN, 2T, HGNN-w-users), or `ablations` (A to F of Table 1 and more), or
+    `encoders` (2T-HGNN, and with the vectors of each user encoder and of all in its towers); without any, all.
+    Each differs from the workspace's current graph, HGNN and towers by its overlay alone (configs/variants), whatever
+    --preset says; --preset and --set are for the evaluation. The user encoders that a variant reads are trained with
+    it, under its seed, with the settings of the workspace's own current ones, or the defaults where there are none.
+    What is trained already is kept: the same command goes on after an interruption.
 
     \b
     Example:  graphkit ablate baselines --seeds 3 -w demo
     Example:  graphkit ablate ablations -w demo
+    Example:  graphkit ablate with-autoencoder with-clue -w demo
     """
     from graphkit import console
 

@@ -131,7 +131,8 @@ def _statistics(rows: Rows) -> dict[str, list[dict[str, Any]]]:
 def show_ablation(batch: Batch, as_json: bool) -> None:
     """Print an evaluation's trained models in the form of the paper's Table 1: the sparse type, warm users.
 
-    The first row, which the others are held against, is what variants are variants of, the towers without edges.
+    The first row, which the others are held against, for cold users too, is what variants are variants of, the
+    towers without edges.
     """
     from graphkit.variants.overlays import BASE_LABEL
 
@@ -142,11 +143,12 @@ def show_ablation(batch: Batch, as_json: bool) -> None:
         place = (row["target_type"], row["group"], row["segment"])
         if row["model"] in figures and place == (target, "warm", "all"):
             figures[row["model"]][row["metric"]] = row
-    against = _against(base, target, batch)
+    warm, cold = (_against(base, target, group, batch) for group in ("warm", "cold"))
     rows = [
         {"model": name}
         | {metric: _with_interval(found[metric]) if metric in found else "-" for metric in _TABLE_1}
-        | {f"HR@10 against {base}": against.get(name, "-"), "seeds": body["seeds"][name]}
+        | {f"HR@10 against {base}": warm.get(name, "-"), "the same, cold users": cold.get(name, "-")}
+        | {"seeds": body["seeds"][name]}
         for name, found in figures.items()
     ]
     if as_json:
@@ -157,16 +159,16 @@ def show_ablation(batch: Batch, as_json: bool) -> None:
         _console().print(escape(f"not in the table: {name}: {why}"))
 
 
-def _against(base: str, target: str, batch: Batch) -> dict[str, str]:
-    """By how much the HR@10 of every other model is above that of ``base``, for warm users of the target type."""
+def _against(base: str, target: str, group: str, batch: Batch) -> dict[str, str]:
+    """By how much the HR@10 of every other model is above that of ``base``, for a user group of the target type."""
     import polars as pl
 
     found = {}
     pairs = pl.read_parquet(batch.path("comparisons.parquet"))
-    for row in pairs.filter(target_type=target, group="warm", metric="HR@10").iter_rows(named=True):
+    for row in pairs.filter(target_type=target, group=group, metric="HR@10").iter_rows(named=True):
         model, peer, p_value = row["model"], row["peer"], row["p_holm"]
         if model == base:
-            found[peer] = f"{-row['value']:+.4f} (p {p_value:.3g})"
+            found[peer] = f"{0 - row['value']:+.4f} (p {p_value:.3g})"
         elif peer == base:
             found[model] = f"{row['value']:+.4f} (p {p_value:.3g})"
     return found

@@ -164,7 +164,7 @@ def test_charts_show_tiers_and_coverage_of_the_main_models(whole: tuple[Workspac
 
 
 def test_the_ablation_table_has_the_difference_from_ours(whole: tuple[Workspace, str]) -> None:
-    part = text_of(between(whole[1], "<h3>Ablations: book, warm users", "</table>"))
+    part = text_of(between(whole[1], "<h3>Variants: book, warm users", "</table>"))
     rows = {name: part[part.index(name) :][:220] for name in ABLATIONS}
     assert "▼ \N{MINUS SIGN}0.096" in rows["A) w/o balanced sampler"]
     assert "▲ +0.1" in rows["F) established-established only"]
@@ -187,7 +187,7 @@ def test_with_edges_ours_is_the_blend_and_ablations_are_of_the_towers(tmp_path: 
     assert "over Edge weights" not in page
     table = between(page, "book, warm users <span", "</table>")
     assert all(f"<th>{model}" in table for model in figures if model != ABLATIONS[0])
-    ablations = text_of(between(page, "<h3>Ablations: book, warm users", "</table>"))
+    ablations = text_of(between(page, "<h3>Variants: book, warm users", "</table>"))
     assert f"the difference from {OURS};" in ablations
     assert BLEND not in ablations
     assert re.search(r"▼ \N{MINUS SIGN}0\.\d+ \(\N{MINUS SIGN}0\.1\d+ to \N{MINUS SIGN}0\.0\d+\)", ablations)
@@ -233,7 +233,7 @@ def test_a_table_without_peers_or_ablations_has_neither_part(tmp_path: Path) -> 
     workspace = make_world(tmp_path)
     write_evaluation(workspace, {OURS: noisy(0.4, 1)})
     page = page_of(workspace)
-    assert "<h3>Ablations" not in page
+    assert "<h3>Variants" not in page
     assert "missed, and what it found" not in page
     assert "2T-HGNN minus the best peer" in page
 

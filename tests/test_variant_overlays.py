@@ -16,6 +16,7 @@ from graphkit.graph.build import build_graph
 from graphkit.graph.store import SERVE, read_graph
 from graphkit.hgnn.train import train_hgnn
 from graphkit.resources import folder
+from graphkit.variants.overlays import read_variants
 from graphkit.vectors import load_vectors
 
 OVERLAYS = sorted((folder("configs") / "variants").glob("*.toml"), key=lambda path: path.name)
@@ -38,6 +39,11 @@ LABELS = {
     "no-creator": "w/o creator",
     "no-item-text": "w/o item text",
     "no-item-hgnn": "w/o item HGNN",
+    "with-autoencoder": "with autoencoder",
+    "with-clue": "with CLUE",
+    "with-simclr": "with SimCLR",
+    "with-shopperbert": "with ShopperBERT",
+    "with-all-encoders": "with all encoders",
 }
 
 
@@ -77,6 +83,16 @@ def test_what_the_ablations_without_an_input_leave() -> None:
         assert overlay(name).towers.user_inputs == user
     assert [name for name in LABELS if overlay(name).towers.pooled == "text"] == ["2t"]
     assert [name for name in LABELS if overlay(name).hgnn.shared_weights] == ["e-sparse-only", "f-established-only"]
+
+
+def test_a_variant_with_an_encoder_trains_it_before_its_towers() -> None:
+    every, base = read_variants(), load_config("default")
+    for name in ("autoencoder", "clue", "simclr", "shopperbert"):
+        variant = every[f"with-{name}"]
+        assert variant.config(base, 3).towers.user_vectors == (name,)
+        assert variant.stages(base) == ("graph", "hgnn", name, "towers")
+    everything = ("autoencoder", "clue", "simclr", "shopperbert")
+    assert every["with-all-encoders"].stages(base) == ("graph", "hgnn", *everything, "towers")
 
 
 #: Pairs of every two types; audiobooks, the only target, are the sparse type.

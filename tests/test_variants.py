@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import Callable
@@ -10,13 +11,18 @@ from pathlib import Path
 import polars as pl
 import pytest
 from click.testing import Result
+from conftest import TINY_RUN, graphkit_process
 
-from graphkit.artefacts import Workspace
+from graphkit.artefacts import Batch, StageSpec, Workspace
+from graphkit.config import load_config
 from graphkit.errors import InputError
 from graphkit.evaluation.models import OURS
 from graphkit.variants.overlays import BASE, BASE_LABEL, choose, read_variants
 from graphkit.variants.runs import Base, VariantRun, run_inputs, trained_runs
 from graphkit.variants.train import train_variants
+
+WITH_ENCODERS = ("with-autoencoder", "with-clue", "with-simclr", "with-shopperbert", "with-all-encoders")
+QUICK_ENCODER = ("autoencoder.epochs=2", "autoencoder.out_dim=12", "autoencoder.hidden=[16]")
 
 
 def test_every_label_is_one_row() -> None:
@@ -32,7 +38,11 @@ def test_every_label_is_one_row() -> None:
 def test_groups_and_misspelt_names() -> None:
     assert [variant.name for variant in choose(["baselines"])] == [BASE, "2t", "hgnn-w-users"]
     assert next(variant.name for variant in choose(["ablations", "2t"])) == BASE
-    assert "hgnn-w-users" not in [variant.name for variant in choose(["ablations"])]
+    assert [variant.name for variant in choose(["encoders"])] == [BASE, *WITH_ENCODERS]
+    assert list(read_variants())[-5:] == list(WITH_ENCODERS)
+    ablations = [variant.name for variant in choose(["ablations"])]
+    assert "no-history" in ablations
+    assert not {"hgnn-w-users", *WITH_ENCODERS} & set(ablations)
     assert len(choose([])) == len(read_variants())
     with pytest.raises(InputError, match="no-text"):
         choose(["no-txt"])
@@ -81,6 +91,46 @@ def test_variants_are_trained_shared_resumed_and_ranked(own_chain: Path, graphki
     by_model = results.filter(metric="NDCG@10", target_type="all", group="all", segment="all")
     values = dict(by_model.select("model", "value").iter_rows())
     assert len({values[name] for name in ("2T", "HGNN-w-users", "B) w/o weak signals", OURS)}) == 4
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("chain")
+def test_encoders_are_trained_for_the_towers_and_taken_over(own_chain: Path, graphkit: Callable[..., Result]) -> None:
+    workspace = Workspace(own_chain)
+    sets = [word for word in TINY_RUN if word not in ("run", "--sample")]
+    sets += [word for key in QUICK_ENCODER for word in ("--set", key)]
+    made = graphkit_process("train-encoder", "autoencoder", "-w", own_chain, *sets)
+    assert made.returncode == 0, made.stderr
+    ((run, fresh),) = train_variants(workspace, ["with-autoencoder"])
+    assert fresh
+    # The workspace's own encoder is of this seed: its files are linked, and the towers read it.
+    theirs, ours = (w.peek("autoencoder").path("user_vectors.safetensors") for w in (run.workspace, workspace))
+    assert os.stat(theirs).st_ino == os.stat(ours).st_ino
+    towers = run.workspace.peek("towers").manifest
+    assert towers.settings["towers"]["user_vectors"] == ["autoencoder"]
+    assert towers.upstream["autoencoder"] == workspace.peek("autoencoder").id
+    assert [fresh for _, fresh in train_variants(workspace, ["with-autoencoder"])] == [False]
+
+    # Another seed has an encoder of its own, with the same settings.
+    other = next(run for run, _ in train_variants(workspace, ["with-autoencoder"], seeds=2) if run.seed == 1)
+    encoder = other.workspace.peek("autoencoder").manifest
+    assert (encoder.seed, encoder.settings["autoencoder"]["out_dim"]) == (1, 12)
+    assert other.workspace.peek("towers").manifest.upstream["autoencoder"] == encoder.batch_id
+
+    found = graphkit("ablate", "with-autoencoder", "-w", own_chain, "--set", "evaluation.bootstrap=50", "--json")
+    assert found.exit_code == 0, found.output
+    (row,) = [row for row in json.loads(found.stdout.splitlines()[-1])["rows"] if row["model"] == "with autoencoder"]
+    assert row["seeds"] == 2
+    comparisons = pl.read_parquet(workspace.current("evaluation").path("comparisons.parquet"))
+    for group, column in (("warm", "HR@10 against 2T-HGNN"), ("cold", "the same, cold users")):
+        place = {"target_type": "audiobook", "group": group, "metric": "HR@10"}
+        paired = comparisons.filter(model=OURS, peer="with autoencoder", **place)["value"].item()
+        assert float(row[column].split()[0]) == pytest.approx(-paired, abs=1e-4)
+
+    # Once the workspace's encoder is made of other settings, this is no variant of it.
+    again = graphkit_process("train-encoder", "autoencoder", "-w", own_chain, *sets, "--set", "autoencoder.epochs=1")
+    assert again.returncode == 0, again.stderr
+    assert trained_runs(workspace) == []
 
 
 @pytest.mark.slow
@@ -140,3 +190,23 @@ def test_the_base_is_read_off_the_manifests(own_chain: Path) -> None:
     assert run.config.run.seed == 5
     assert run.config.hgnn == base.config.hgnn
     assert run.workspace.root == own_chain / "variants" / "2t" / "seed-5"
+
+
+def test_an_encoder_nobody_has_trained_is_set_as_the_card_says(own_chain: Path) -> None:
+    """An encoder that was made from another dataset counts for nothing."""
+    workspace = Workspace(own_chain)
+    dataset = workspace.peek("dataset")
+    meta = json.loads(dataset.path("dataset.json").read_text())
+    dataset.path("dataset.json").write_text(json.dumps(meta | {"config": {"clue": {"epochs": 3}}}))
+    assert Base(workspace).config.clue.epochs == 3
+
+    def trained(epochs: int, *upstream: Batch) -> None:
+        config = load_config("default", [f"clue.epochs={epochs}"])
+        with workspace.begin(StageSpec.of("clue", config, upstream)) as work:
+            work.commit()
+
+    trained(5, dataset)
+    assert Base(workspace).config.clue.epochs == 5
+    another = dataset.manifest.model_copy(update={"batch_id": "another"})
+    trained(6, dataclasses.replace(dataset, manifest=another))
+    assert Base(workspace).config.clue.epochs == 3

@@ -1,4 +1,4 @@
-"""The ablation table in the form of the paper's Table 1: warm users of the sparse type, what each loses."""
+"""The variants in the form of the paper's Table 1: the sparse type, what each loses or gains; cold users, too."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graphkit.report.formatting import ABSENT, figure, signed
 
 #: The paper's columns; its MRR and coverage look at the first 100.
 METRICS: Final = ("HR@10", "MRR@100", "Coverage@100")
-_GROUP: Final = "warm"
+_GROUPS: Final = ("warm", "cold")
 
 
 class Change(NamedTuple):
@@ -33,33 +33,38 @@ class AblationTable:
     rows: list[tuple[str, str, list[Change]]]
 
 
-def ablation_table(data: EvaluationData) -> AblationTable | None:
-    """The table, None where no variant was trained or no warm user was evaluated."""
-    target = data.body["sparse_type"]
-    first = data.row(data.base, target, _GROUP, METRICS[0])
-    if not data.ablations or first is None:
+def ablation_tables(data: EvaluationData) -> list[AblationTable]:
+    """A table for warm and one for cold users, as far as any were evaluated; none where no variant was trained."""
+    found = (_table(data, group) for group in _GROUPS) if data.ablations else ()
+    return [table for table in found if table is not None]
+
+
+def _table(data: EvaluationData, group: str) -> AblationTable | None:
+    target, models = data.body["sparse_type"], data.body["models"]
+    first = data.row(data.base, target, group, METRICS[0])
+    if first is None:
         return None
-    models = data.body["models"]
     return AblationTable(
-        f"{target}, {_GROUP} users",
+        f"{target}, {group} users",
         data.base,
         first["num_users"],
         [
-            (name, models[name], [_change(name, target, metric, data) for metric in METRICS])
+            (name, models[name], [_change(name, (target, group, metric), data) for metric in METRICS])
             for name in (data.base, *data.ablations)
         ],
     )
 
 
-def _change(name: str, target: str, metric: str, data: EvaluationData) -> Change:
-    row, base = (data.row(model, target, _GROUP, metric) for model in (name, data.base))
+def _change(name: str, place: tuple[str, str, str], data: EvaluationData) -> Change:
+    """Of a model in one ``place``: target type, user group and metric."""
+    row, base = (data.row(model, *place) for model in (name, data.base))
     if row is None or base is None:
         return Change(ABSENT, "", "", "", "even")
     spread = "" if row["spread"] is None else f"± {figure(row['spread'])}, {row['num_seeds']} seeds"
     if name == data.base:
         return Change(figure(row["value"]), spread, "", "", "even")
     text = signed(row["value"] - base["value"])
-    compared = data.difference(name, target, _GROUP, metric, of=data.base)
+    compared = data.difference(name, *place, of=data.base)
     return Change(figure(row["value"]), spread, text, *_interval(compared))
 
 

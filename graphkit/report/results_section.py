@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from markupsafe import Markup
 
 from graphkit.artefacts import Batch
-from graphkit.report.ablation_section import AblationTable, ablation_table
+from graphkit.report.ablation_section import AblationTable, ablation_tables
 from graphkit.report.evaluation_data import ALL, TIERS, Cell, EvaluationData, Row
 from graphkit.report.examples_section import Example, example_cards
 from graphkit.report.formatting import ABSENT, count, figure, percent, signed
@@ -83,7 +83,7 @@ class ResultsSection:
     tiers: Markup
     tier_sizes: list[tuple[str, list[str]]]
     scatter: Markup
-    ablations: AblationTable | None
+    ablations: list[AblationTable]
     examples: list[Example]
     counts: dict[str, dict[str, int]]
     models: dict[str, str]
@@ -111,7 +111,7 @@ def results_section(evaluation: Batch) -> ResultsSection:
         tiers=tier_bars(data),
         tier_sizes=_tier_sizes(data),
         scatter=coverage_against_accuracy(data),
-        ablations=ablation_table(data),
+        ablations=ablation_tables(data),
         examples=example_cards(data.examples),
         counts=data.body["counts"],
         models=data.body["models"],

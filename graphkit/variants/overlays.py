@@ -13,13 +13,16 @@ from graphkit.config import Config
 from graphkit.config.load import Tables, overlaid, read_preset
 from graphkit.errors import InputError, did_you_mean
 from graphkit.resources import folder
-from graphkit.stages import with_encoders
+from graphkit.stages import ENCODERS, with_encoders
 
 #: No overlay: the base itself, trained with other seeds.
 BASE: Final = "2t-hgnn"
 BASE_LABEL: Final = "2T-HGNN"
-#: Names that stand for several variants.
-GROUPS: Final = {"baselines": ("2t-hgnn", "2t", "hgnn-w-users")}
+#: Names that stand for several variants; what is in none of them is an ablation.
+GROUPS: Final = {
+    "baselines": (BASE, "2t", "hgnn-w-users"),
+    "encoders": (BASE, *(f"with-{name}" for name in (*ENCODERS, "all-encoders"))),
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Variant:
 
 
 def read_variants() -> dict[str, Variant]:
-    """Every variant by name: the base, the paper's baselines, its ablations A to F, then the further ones."""
+    """Every variant by name: the base, the paper's baselines, its ablations A to F, the further ones, and the base
+    with user encoders."""
     found = {BASE: Variant(BASE, BASE_LABEL, "the current chain itself, with other training seeds", {})}
     for path in sorted(folder("configs").joinpath("variants").glob("*.toml"), key=lambda path: _order(path.stem)):
         label, _, what = path.read_text(encoding="utf-8").splitlines()[0].lstrip("# ").partition(": ")
@@ -53,9 +57,10 @@ def read_variants() -> dict[str, Variant]:
 
 
 def choose(names: Sequence[str]) -> list[Variant]:
-    """The variants called ``names``; ``baselines``, ``ablations`` or nothing (all) stand for several."""
+    """The variants called ``names``; the names of groups, ``ablations`` or nothing (all) stand for several."""
     every = read_variants()
-    groups = {**GROUPS, "ablations": (BASE, *(name for name in every if name not in GROUPS["baselines"]))}
+    other = {name for members in GROUPS.values() for name in members}
+    groups = {**GROUPS, "ablations": (BASE, *(name for name in every if name not in other))}
     wanted: dict[str, None] = {}
     for name in names or every:
         if name not in groups and name not in every:
@@ -65,7 +70,8 @@ def choose(names: Sequence[str]) -> list[Variant]:
 
 
 def _order(name: str) -> tuple[int, str]:
-    """Baselines first, then ``a-`` to ``f-`` of the paper's Table 1, then the rest."""
-    if name in GROUPS["baselines"]:
-        return GROUPS["baselines"].index(name), ""
+    """Baselines first, then ``a-`` to ``f-`` of the paper's Table 1, then the rest, and at the end the encoders."""
+    for first, group in ((0, "baselines"), (30, "encoders")):
+        if name in GROUPS[group]:
+            return first + GROUPS[group].index(name), ""
     return (10 if name[1:2] == "-" else 20), name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,9 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from graphkit.artefacts import Batch, StageSpec, Workspace
-from graphkit.config import Config
+from graphkit.config import Config, load_config
 from graphkit.errors import ArtefactError
-from graphkit.stages import USER_VECTORS
+from graphkit.schemas import DATASET_FILE
+from graphkit.stages import ENCODERS, USER_VECTORS
 from graphkit.text import model_identity
 from graphkit.variants.overlays import BASE, Variant, read_variants
 
@@ -46,10 +48,18 @@ class Base:
 
     @cached_property
     def config(self) -> Config:
-        """The settings behind the current batches."""
-        made = [batch for stage, batch in self.batches.items() if stage not in self.given]
+        """The settings behind the current batches; of what none of them was made with, the chain's own defaults."""
+        made = [*self._encoders, *(batch for stage, batch in self.batches.items() if stage not in self.given)]
         settings = {section: values for batch in made for section, values in batch.manifest.settings.items()}
-        return Config.model_validate(settings)
+        card = json.loads(self.batches["dataset"].path(DATASET_FILE).read_text(encoding="utf-8"))["config"]
+        return Config.model_validate(load_config("default", (), card).model_dump() | settings)
+
+    @property
+    def _encoders(self) -> list[Batch]:
+        """The current batches of user encoders that were made from the current ones, whoever reads them."""
+        there = [self.workspace.peek(name) for name in ENCODERS if self.workspace.has(name)]
+        now = {stage: batch.id for stage, batch in self.batches.items()}
+        return [batch for batch in there if batch.manifest.upstream.items() <= now.items()]
 
     @property
     def given(self) -> dict[str, Batch]:
