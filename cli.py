@@ -851,11 +851,14 @@ def describe(
 @main.command()
 @_options(in_workspace, configured, as_json, manners)
 def claims(root: Path, preset: str, overrides: tuple[str, ...], seed: int | None, as_json: bool) -> None:
-    """Test the paper's claims on the workspace's data: what was measured, beside the paper, and the verdict.
+    """Test the papers' claims on the workspace's data: what was measured, beside the paper, and the verdict.
 
     holds and does not hold: the whole 95 % interval is on the claimed side, or on the other; undecided: on
     neither; planted: the data were generated to show it; not measured: a model or training is missing here;
     untested: no dataset can tell. Nothing is written.
+
+    The 2T-HGNN paper's claims are measured on the evaluation, those of the user encoders' papers on what `graphkit
+    evaluate-users` and `graphkit encoder-scaling` wrote, as far as they are there.
 
     \b
     Example:  graphkit claims -w demo

@@ -91,10 +91,10 @@ def section(options: argparse.Namespace, body: dict[str, Any], seconds: dict[str
 
 
 def claims_table(judged: dict[str, Any]) -> str:
-    """The paper's claims on this dataset, the failed ones too."""
+    """The papers' claims on this dataset, the failed ones too."""
     counts = ", ".join(f"{count} {verdict}" for verdict, count in judged["verdicts"].items())
     lines = [
-        f"\n### The paper's claims ({counts})\n",
+        f"\n### The papers' claims ({counts})\n",
         "| claim | where | paper | measured | verdict |",
         "|---|---|---|---|---|",
     ]

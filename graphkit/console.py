@@ -300,14 +300,14 @@ def show_descriptions(described: Mapping[str, Any], as_json: bool) -> None:
 
 
 def show_claims(judged: Sequence[Judged], as_json: bool) -> None:
-    """Print every claim of the paper with what was measured, and how many have each verdict."""
+    """Print every claim of the papers with what was measured, and how many have each verdict."""
     from graphkit.claims.tables import RULE, claim_rows, claim_values, tally
 
     if as_json:
         print(json.dumps({"verdicts": tally(judged), "claims": claim_values(judged)}))
         return
     dataset = judged[0].dataset if judged else "nothing"
-    show_rows(claim_rows(judged), as_json=False, title=f"the paper's claims, on {dataset}")
+    show_rows(claim_rows(judged), as_json=False, title=f"the papers' claims, on {dataset}")
     _console().print(", ".join(f"{verdict}: {count}" for verdict, count in tally(judged).items()))
     _console().print(RULE)
 

@@ -14,6 +14,6 @@ def folder(name: str) -> Path:
 
 
 def claims_file() -> Path:
-    """The bundled list of the paper's claims."""
+    """The bundled list of the papers' claims."""
     installed = _PACKAGE / "resources" / "claims.toml"
     return installed if installed.is_file() else _PACKAGE.parent / "benchmarks" / "claims.toml"

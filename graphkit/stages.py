@@ -65,7 +65,7 @@ SIDE_STAGES: Final = {
 #: Every stage that a workspace may hold batches of.
 ALL_STAGES: Final = STAGES | SIDE_STAGES
 #: What the report shows, as far as it is there.
-REPORTED: Final = (*(stage for stage in STAGES if stage != "report"), "downstream")
+REPORTED: Final = (*(stage for stage in STAGES if stage != "report"), "downstream", "encoder-scaling")
 
 
 def vector_stage(name: str) -> str:

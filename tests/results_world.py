@@ -21,6 +21,7 @@ PEERS = ("Popularity", "Popularity, 90 days", "Item-kNN", "EASE", "ALS", "NMF", 
 ABLATIONS = (
     "A) w/o balanced sampler", "B) w/o weak signals", "C) w/o established-established", "D) w/o sparse-sparse",
     "E) sparse-sparse only", "F) established-established only", "w/o text", "w/o debiasing", "w/o history",
+    "with autoencoder", "with CLUE", "with ShopperBERT",
 )  # fmt: skip
 LEARNED = ("HGNN", "HGNN-w-users", "2T", OURS)
 EVERY_MODEL = (*PEERS, *LEARNED[:-1], *ABLATIONS, OURS)

@@ -289,7 +289,7 @@ def test_every_claim_has_a_row_and_a_verdict_that_is_counted(tmp_path: Path) -> 
     judged = measure_claims(workspace, CONFIG)
     assert sum(tally(judged).values()) == len(judged)
     assert {row["verdict"] for row in claim_rows(judged)} <= set(tally(judged))
-    metric = [row for row in judged if row.claim.measure.kind == "metric"]
+    metric = [row for row in judged if row.claim.measure.kind in ("metric", "gain")]
     assert all(row.outcome.value is not None for row in metric)
 
 

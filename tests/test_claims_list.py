@@ -7,12 +7,18 @@ from pathlib import Path
 import pytest
 from results_world import EVERY_MODEL
 
-from graphkit.claims.claim import MetricMeasure, ObservationMeasure, read_claims
+from graphkit.claims.claim import MetricMeasure, ObservationMeasure, UsersMeasure, compared, read_claims
 from graphkit.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[1]
 METRIC = 'measure = { kind = "metric", model = "2T", claimed = "above", peers = ["2T-HGNN"], metric = "HR@10" }'
+USERS = 'measure = { kind = "users", task = "next-item", metric = "MRR", model = "CLUE", claimed = "above", %s }'
+USERS %= 'peers = ["NMF"]'
+GAIN = 'measure = { kind = "gain", model = "2T", peer = "2T-HGNN", metric = "HR@10", more = "cold", less = "warm" }'
 MODELS = """
+[rows]
+"CLUE" = { names = ["clue"], made_by = "graphkit evaluate-users" }
+"NMF" = { names = ["NMF"], made_by = "graphkit evaluate-users" }
 [models]
 "2T" = { names = ["2T"], made_by = "graphkit ablate" }
 "2T-HGNN" = { names = ["2T-HGNN"], made_by = "graphkit evaluate" }
@@ -38,15 +44,20 @@ def test_the_bundled_list_is_valid_and_covers_the_paper() -> None:
     for part in ("observation 1", "observation 4", "long tail", *tables):
         assert part in places
     kinds = {one.measure.kind for one in claims}
-    assert kinds == {"metric", "observation", "sampler_time", "none"}
+    assert kinds == {"metric", "gain", "users", "scaling", "observation", "sampler_time", "none"}
+    for part in (
+        "Generalized User Representations, Table 1",
+        "Tables 1 and 2",
+        "CLUE, Table 3",
+        "ShopperBERT, Table 6",
+    ):
+        assert part in places
 
 
 def test_its_models_are_those_of_the_result_table() -> None:
     listed = read_claims()
     assert {name for known in listed.models.values() for name in known.names} <= set(EVERY_MODEL)
-    used = {
-        n for c in listed.claim if isinstance(c.measure, MetricMeasure) for n in (c.measure.model, *c.measure.peers)
-    }
+    used = {n for c in listed.claim if not isinstance(c.measure, UsersMeasure) for n in compared(c.measure)}
     assert used == set(listed.models)
 
 
@@ -81,6 +92,11 @@ def test_what_the_generator_plants_is_marked() -> None:
         (MODELS + claim(METRIC.replace('claimed = "above"', 'claimed = "above", margin = 0.1')), "margin belongs to"),
         (MODELS + claim(METRIC) + claim(METRIC), "share an id: one"),
         (MODELS + claim('measure = { kind = "oracle" }'), "oracle"),
+        (MODELS + claim(USERS.replace('"NMF"', '"NMFF"')), "did you mean 'NMF'"),
+        (MODELS + claim(USERS.replace("next-item", "next-song")), "there is no task 'next-song'"),
+        (MODELS + claim(USERS.replace("task", 'group = "cold", beyond = "cold", task')), "beyond holds cold"),
+        (MODELS + claim(GAIN.replace('"2T-HGNN"', '"3T"')), "no model '3T'"),
+        (MODELS + claim('measure = { kind = "scaling", part = "intercept" }'), "intercept"),
         (MODELS + claim("measure = {"), "not valid TOML"),
     ],
 )

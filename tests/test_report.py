@@ -14,10 +14,11 @@ import pytest
 from evaluation_world import CONFIG, random_rows, write_dataset, write_graph, write_hgnn, write_towers
 from results_world import ABLATIONS, BLEND, EVERY_MODEL, OURS, noisy, write_evaluation
 
-from graphkit.artefacts import Workspace
+from graphkit.artefacts import StageSpec, Workspace
 from graphkit.claims.claim import read_claims
 from graphkit.errors import ArtefactError
 from graphkit.report.charts import Panel, epoch_panels
+from graphkit.report.cost_section import cost_section
 from graphkit.report.formatting import duration, figure, memory, signed
 from graphkit.report.item_map import sample_items
 from graphkit.report.page import render, write_report
@@ -169,6 +170,9 @@ def test_the_ablation_table_has_the_difference_from_ours(whole: tuple[Workspace,
     assert "▼ \N{MINUS SIGN}0.096" in rows["A) w/o balanced sampler"]
     assert "▲ +0.1" in rows["F) established-established only"]
     assert part.index("2T-HGNN") < part.index("A) w/o")
+    cold = text_of(between(whole[1], "<h3>Variants: book, cold users", "</table>"))
+    assert "with autoencoder" in cold
+    assert cold != part
 
 
 def test_with_edges_ours_is_the_blend_and_ablations_are_of_the_towers(tmp_path: Path) -> None:
@@ -245,6 +249,17 @@ def test_every_stage_has_its_cost_and_settings(whole: tuple[Workspace, str]) -> 
         assert workspace.current(stage).id in run
     assert "evaluation.bootstrap = 200" in run
     assert re.search(r"\d (M|G)iB", run)
+
+
+def test_a_batch_beside_the_chain_that_is_stale_is_named(tmp_path: Path) -> None:
+    workspace = make_world(tmp_path)
+    before = workspace.current("dataset")
+    with workspace.begin(StageSpec.of("downstream", CONFIG, [before])) as work:
+        batch = work.commit()
+    write_dataset(tmp_path, random_rows(1, 24, SIZES), SIZES, 24, name="another")
+    (note,) = cost_section({"dataset": workspace.current("dataset"), "downstream": batch}).stale
+    assert note.startswith(f"downstream was made from dataset {before.id}")
+    assert note.endswith("run `graphkit evaluate-users` again")
 
 
 def test_nothing_is_loaded_from_elsewhere(whole: tuple[Workspace, str]) -> None:

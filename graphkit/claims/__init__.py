@@ -1,1 +1,1 @@
-"""The paper's claims, each measured on the workspace's data: read, measure, verdict."""
+"""The papers' claims, each measured on the workspace's data: read, measure, verdict."""

@@ -1,4 +1,4 @@
-"""The list of claims: what the paper says, where, and how it is measured. The file is ``claims.toml``."""
+"""The list of claims: what the papers say, where, and how it is measured. The file is ``claims.toml``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from graphkit.config.base import Section
+from graphkit.config.downstream import TaskName
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.resources import claims_file
 
@@ -17,6 +18,8 @@ UserMetric = Literal["HR@10", "MRR@100"]
 ListMetric = Literal["Coverage@100"]
 Target = Literal["sparse", "established"]
 Group = Literal["warm", "cold", "all"]
+#: The fifth of a task's users with the fewest known items, and the fifth with the most.
+Activity = Literal["cold", "heavy"]
 
 
 class MetricMeasure(Section):
@@ -49,6 +52,53 @@ class MetricMeasure(Section):
         return ends.get(self.claimed, (1 - margin, infinity))
 
 
+class GainMeasure(Section):
+    """``model`` adds a greater share to the figure of ``peer`` for users of ``more`` than for those of ``less``."""
+
+    kind: Literal["gain"]
+    model: str
+    peer: str
+    metric: UserMetric
+    target: Target = "sparse"
+    more: Group
+    less: Group
+
+
+class UsersMeasure(Section):
+    """In a task of the downstream laboratory ``model`` is on the claimed side of every one of ``peers``.
+
+    With ``beyond``, its figure minus the peer's among users of ``group`` is on that side of the same among those.
+    """
+
+    kind: Literal["users"]
+    task: TaskName
+    metric: Annotated[str, Field(min_length=1)]
+    model: str
+    claimed: Literal["above", "below"]
+    peers: tuple[str, ...] = Field(min_length=1)
+    group: Activity | Literal["all"] = "all"
+    beyond: Activity | None = None
+
+    @model_validator(mode="after")
+    def _apart(self) -> UsersMeasure:
+        if self.beyond is not None and {self.group, self.beyond} != {"cold", "heavy"}:
+            raise ValueError("beyond holds cold against heavy users, or the other way round")
+        return self
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Where the difference is if the claim is true."""
+        return (0.0, float("inf")) if self.claimed == "above" else (float("-inf"), 0.0)
+
+
+class ScalingMeasure(Section):
+    """A ``part`` of what ``graphkit encoder-scaling`` finds: the loss falls; the largest run is where the law of the
+    others says; a run with one factor held back is above it."""
+
+    kind: Literal["scaling"]
+    part: Literal["exponent", "largest", "held back"]
+
+
 class ObservationMeasure(Section):
     """The parts of an observation of the paper (``graphkit.describe.observations``) whose name holds ``part``."""
 
@@ -70,7 +120,10 @@ class NoMeasure(Section):
     why: Annotated[str, Field(min_length=1)]
 
 
-Measure = Annotated[MetricMeasure | ObservationMeasure | SamplerTimeMeasure | NoMeasure, Field(discriminator="kind")]
+Measure = Annotated[
+    MetricMeasure | GainMeasure | UsersMeasure | ScalingMeasure | ObservationMeasure | SamplerTimeMeasure | NoMeasure,
+    Field(discriminator="kind"),
+]
 
 
 class Claim(Section):
@@ -85,16 +138,18 @@ class Claim(Section):
 
 
 class NamedModel(Section):
-    """A model's ``names`` in the result table, the first that is there, and the command that puts it there."""
+    """A model's ``names`` in a table, the first that is there, and the command that puts it there."""
 
     names: tuple[str, ...] = Field(min_length=1)
     made_by: Annotated[str, Field(min_length=1)]
 
 
 class ClaimList(Section):
-    """The whole file: the paper's names of the models, and the claims."""
+    """The whole file: the papers' names of the ``models`` of the result table and of the ``rows`` of the downstream
+    laboratory, and the claims."""
 
     models: dict[str, NamedModel]
+    rows: dict[str, NamedModel] = Field(default_factory=dict)
     claim: tuple[Claim, ...]
 
     @model_validator(mode="after")
@@ -104,11 +159,18 @@ class ClaimList(Section):
         if twice:
             raise ValueError(f"claims share an id: {', '.join(twice)}")
         for claim in self.claim:
-            if isinstance(claim.measure, MetricMeasure):
-                for name in (claim.measure.model, *claim.measure.peers):
-                    if name not in self.models:
-                        raise ValueError(f"claim {claim.id}: no model {name!r}: {did_you_mean(name, self.models)}")
+            known = self.rows if isinstance(claim.measure, UsersMeasure) else self.models
+            for name in compared(claim.measure):
+                if name not in known:
+                    raise ValueError(f"claim {claim.id}: no model {name!r}: {did_you_mean(name, known)}")
         return self
+
+
+def compared(measure: Measure) -> tuple[str, ...]:
+    """The models that a claim names, of either table."""
+    if isinstance(measure, MetricMeasure | UsersMeasure):
+        return (measure.model, *measure.peers)
+    return (measure.model, measure.peer) if isinstance(measure, GainMeasure) else ()
 
 
 def read_claims(path: Path | None = None) -> ClaimList:

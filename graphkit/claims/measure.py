@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,32 +10,54 @@ from graphkit.artefacts import Batch, Workspace
 from graphkit.claims.claim import (
     Claim,
     ClaimList,
+    GainMeasure,
     MetricMeasure,
     NoMeasure,
     ObservationMeasure,
+    ScalingMeasure,
+    UsersMeasure,
     read_claims,
 )
+from graphkit.claims.gain_claims import judge_gain
 from graphkit.claims.metric_claims import judge_metric
 from graphkit.claims.observation_claims import judge_observation
 from graphkit.claims.results import Results
 from graphkit.claims.sampler_time import SamplerPair, judge_sampler_time, sampler_pairs
+from graphkit.claims.scaling_claims import judge_scaling
+from graphkit.claims.user_claims import Laboratory, judge_users
 from graphkit.claims.verdict import NOT_MEASURED, UNTESTED, Judged, Outcome, as_planted
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.describe.dataset import DatasetDescription, measure_dataset
 from graphkit.graph.roles import SPARSE, type_roles
+from graphkit.stages import ALL_STAGES
 
+#: The stages that claims are measured on, in words.
+MEASURED: Final = {
+    "evaluation": "evaluation",
+    "downstream": "evaluation of user vectors",
+    "encoder-scaling": "measured scaling of an encoder",
+}
 _NO_TARGET: Final = Outcome("", NOT_MEASURED, "the dataset has no target type")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What claims are measured on; ``evaluation`` is None where there is none of this dataset."""
+    """What claims are measured on; a batch of ``MEASURED`` is not there where there is none."""
 
     dataset: Dataset
     description: DatasetDescription
-    evaluation: Batch | None
+    batches: Mapping[str, Batch]
     pairs: Sequence[SamplerPair]
+
+    def of(self, stage: str) -> tuple[Batch | None, str]:
+        """The batch of a stage if it is of this dataset, or why there is none."""
+        batch, command = self.batches.get(stage), ALL_STAGES[stage].command
+        if batch is None:
+            return None, f"there is no {MEASURED[stage]}: run `{command}`"
+        if batch.manifest.upstream["dataset"] != self.dataset.batch.id:
+            return None, f"the {MEASURED[stage]} is of another dataset: run `{command}` again"
+        return batch, ""
 
 
 def measure_claims(workspace: Workspace, config: Config) -> list[Judged]:
@@ -45,9 +67,9 @@ def measure_claims(workspace: Workspace, config: Config) -> list[Judged]:
     read.
     """
     dataset = Dataset.current(workspace)
-    graph, evaluation = (workspace.current(s) if workspace.has(s) else None for s in ("graph", "evaluation"))
-    description = measure_dataset(dataset, graph, config)
-    return judge_claims(Evidence(dataset, description, evaluation, sampler_pairs(workspace)), config)
+    batches = {stage: workspace.current(stage) for stage in ("graph", *MEASURED) if workspace.has(stage)}
+    description = measure_dataset(dataset, batches.get("graph"), config)
+    return judge_claims(Evidence(dataset, description, batches, sampler_pairs(workspace)), config)
 
 
 def judge_claims(evidence: Evidence, config: Config, claims: ClaimList | None = None) -> list[Judged]:
@@ -68,26 +90,30 @@ class _Judge:
     def __init__(self, claims: ClaimList, evidence: Evidence, config: Config) -> None:
         self._claims, self._evidence = claims, evidence
         self._sparse = type_roles(evidence.dataset)[SPARSE][0] if evidence.dataset.meta.targets else None
-        self._missing, self._results = "", None
-        evaluation, dataset = evidence.evaluation, evidence.dataset.batch
-        if evaluation is None:
-            self._missing = "there is no evaluation: run `graphkit evaluate`"
-        elif evaluation.manifest.upstream["dataset"] != dataset.id:
-            self._missing = "the evaluation is of another dataset: run `graphkit evaluate` again"
-        else:
-            names = tuple(dict.fromkeys(name for known in claims.models.values() for name in known.names))
-            self._results = Results(evaluation, names, config.evaluation.bootstrap, config.run.seed)
+        evaluation, self._no_results = evidence.of("evaluation")
+        laboratory, self._no_laboratory = evidence.of("downstream")
+        names = tuple(dict.fromkeys(name for known in claims.models.values() for name in known.names))
+        resamples, seed = config.evaluation.bootstrap, config.run.seed
+        self._results = None if evaluation is None else Results(evaluation, names, resamples, seed)
+        self._laboratory = None if laboratory is None else Laboratory(laboratory)
 
     def outcomes(self, claim: Claim) -> list[Outcome]:
         measure = claim.measure
         if isinstance(measure, NoMeasure):
             return [Outcome("", UNTESTED, measure.why)]
         if isinstance(measure, MetricMeasure):
-            targets = [
-                t for t in self._evidence.dataset.meta.targets if (t == self._sparse) == (measure.target == "sparse")
-            ]
-            return judge_metric(measure, self._claims, self._results, self._missing, targets)
+            return judge_metric(measure, self._claims, self._results, self._no_results, self._targets(measure.target))
+        if isinstance(measure, GainMeasure):
+            return judge_gain(measure, self._claims, self._results, self._no_results, self._targets(measure.target))
+        if isinstance(measure, UsersMeasure):
+            return [judge_users(measure, self._claims, self._laboratory, self._no_laboratory)]
+        if isinstance(measure, ScalingMeasure):
+            return judge_scaling(measure, *self._evidence.of("encoder-scaling"))
         if isinstance(measure, ObservationMeasure):
             found = next((t for t in self._evidence.description.targets if t.target == self._sparse), None)
             return [_NO_TARGET] if found is None else judge_observation(measure, found)
         return [judge_sampler_time(list(self._evidence.pairs))]
+
+    def _targets(self, target: str) -> list[str]:
+        """The sparse target type, or the others."""
+        return [t for t in self._evidence.dataset.meta.targets if (t == self._sparse) == (target == "sparse")]

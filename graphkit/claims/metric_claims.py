@@ -13,16 +13,14 @@ from typing import Any, Final, NamedTuple
 
 from graphkit.claims.claim import ClaimList, MetricMeasure
 from graphkit.claims.results import Place, Resampled, Results
-from graphkit.claims.verdict import DIFFERENCE, NOT_MEASURED, RATIO, Outcome, side
+from graphkit.claims.verdict import DIFFERENCE, NOT_MEASURED, RATIO, Outcome, side, worst
 from graphkit.describe.figures import Figure
-from graphkit.describe.observations import FAILS, HOLDS, UNDECIDED
+from graphkit.describe.observations import UNDECIDED
 
 #: Training seeds below which a spread is not trusted.
 MIN_SEEDS: Final = 3
 #: "Above" and "below" as a region of the difference; a share of nothing has none.
 _AS_DIFFERENCE: Final = {(1, math.inf): (0, math.inf), (-math.inf, 1): (-math.inf, 0)}
-#: A claim about all peers is worth what it is worth against the worst one.
-_WORST_FIRST: Final = (FAILS, UNDECIDED, HOLDS)
 
 Row = dict[str, Any]
 
@@ -62,7 +60,7 @@ def judge_metric(
 
 def _judge(measure: MetricMeasure, claims: ClaimList, results: Results, target: str) -> Outcome:
     place, on = (target, measure.group, measure.segment), f"{target}, {_group(measure)}"
-    rows = [_row(name, claims, results, place, measure.metric) for name in (measure.model, *measure.peers)]
+    rows = [find_row(name, claims, results, place, measure.metric) for name in (measure.model, *measure.peers)]
     lacking = [row for row in rows if isinstance(row, str)]
     if lacking:
         return Outcome(on, NOT_MEASURED, "; ".join(dict.fromkeys(lacking)))
@@ -75,16 +73,15 @@ def _judge(measure: MetricMeasure, claims: ClaimList, results: Results, target: 
         if users is None:
             return Outcome(on, NOT_MEASURED, "nobody has a test item there")
         found = [_by_users(pair, users, measure.metric, on) for pair in pairs]
-    up = -1 if measure.claimed == "below" else 1
-    return min(found, key=lambda outcome: (_WORST_FIRST.index(outcome.verdict), up * (outcome.value or 0)))
+    return worst(found, measure.claimed)
 
 
 def _group(measure: MetricMeasure) -> str:
     return f"{measure.group} users" + (", long tail" if measure.segment == "tail" else "")
 
 
-def _row(name: str, claims: ClaimList, results: Results, place: Place, metric: str) -> Row | str:
-    """The row of the paper's model ``name``, or why there is none."""
+def find_row(name: str, claims: ClaimList, results: Results, place: Place, metric: str) -> Row | str:
+    """The row of the model that a paper calls ``name`` in one place, or why there is none."""
     known = claims.models[name]
     for model in known.names:
         if (row := results.row(model, place, metric)) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,7 +22,10 @@ VERDICTS: Final = (HOLDS, FAILS, UNDECIDED, PLANTED, NOT_MEASURED, UNTESTED)
 RATIO: Final = "ratio"
 DIFFERENCE: Final = "difference"
 TIME_SAVED: Final = "share of the time"
+#: Of a power law.
+EXPONENT: Final = "exponent"
 
+_WORST_FIRST: Final = (FAILS, UNDECIDED, HOLDS)
 _SIDES: Final = {
     HOLDS: "the interval is on the claimed side",
     FAILS: "the interval is on the other side",
@@ -62,6 +66,12 @@ def side(figure: Figure, region: tuple[float, float]) -> str:
     if figure.low > floor and figure.high < ceiling:
         return HOLDS
     return FAILS if figure.high < floor or figure.low > ceiling else UNDECIDED
+
+
+def worst(found: Sequence[Outcome], claimed: str) -> Outcome:
+    """Of the outcomes of one model against several peers the worst: a claim about all is worth no more."""
+    up = -1 if claimed == "below" else 1
+    return min(found, key=lambda outcome: (_WORST_FIRST.index(outcome.verdict), up * (outcome.value or 0)))
 
 
 def two_errors(values: list[float]) -> float | None:

@@ -1,4 +1,4 @@
-"""The page's table of the paper's claims: every one, those that fail here too."""
+"""The page's table of the papers' claims: every one, those that fail here too."""
 
 from __future__ import annotations
 

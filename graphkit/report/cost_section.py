@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from graphkit.artefacts import Batch
 from graphkit.report.formatting import ABSENT, duration, memory
-from graphkit.stages import STAGES
+from graphkit.stages import ALL_STAGES, STAGES
 
 
 class StageRow(NamedTuple):
@@ -69,7 +69,7 @@ def _stale(batch: Batch, batches: Mapping[str, Batch]) -> list[str]:
     """Where a batch was made from another batch than its stage's current one."""
     return [
         f"{batch.manifest.stage} was made from {stage} {used}, the current one is {batches[stage].id}: "
-        f"run `{STAGES[batch.manifest.stage].command}` again"
+        f"run `{ALL_STAGES[batch.manifest.stage].command}` again"
         for stage, used in batch.manifest.upstream.items()
         if stage in batches and batches[stage].id != used
     ]

@@ -76,7 +76,7 @@ def _context(batches: dict[str, Batch], config: Config, pairs: Sequence[SamplerP
         "snapshots": [] if graph is None else graph_figures(measure_graph(graph, dataset.meta.targets, config)),
         "training": training_section(hgnn, batches.get("towers")),
         "results": None if evaluation is None else results_section(evaluation),
-        "claims": claims_section(judge_claims(Evidence(dataset, look, evaluation, pairs), config), dataset.meta.name),
+        "claims": claims_section(judge_claims(Evidence(dataset, look, batches, pairs), config), dataset.meta.name),
         "map": None
         if hgnn is None
         else item_map(dataset, serve_embeddings(hgnn, dataset), config.report.map_items, config.run.seed),
