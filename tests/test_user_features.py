@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from towers_world import CUTOFF, frame, make_world, write_dataset
 
@@ -95,6 +95,7 @@ def test_a_dropped_history_is_that_of_a_user_new_to_the_type() -> None:
     assert (pooled[1] == features().inputs(np.array([0])).pooled[0]).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), min_size=1, max_size=6), st.data())
 def test_pairs_and_pools_agree_with_a_loop(rows: list[list[int]], data: st.DataObject) -> None:
     users = data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=5))
