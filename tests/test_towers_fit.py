@@ -144,7 +144,10 @@ def test_killed_in_another_process_it_resumes_here_to_the_same_files(trained: Ba
     assert list(tmp_path.glob("towers/.partial-*/checkpoint/towers.safetensors"))
     epochs = _count_epochs(workspace)
     assert epochs == [3]  # the first two were trained in the other process
-    assert workspace.current("towers").content_hash == trained.content_hash
+    batch = workspace.current("towers")
+    assert batch.content_hash == trained.content_hash
+    examples = sum(count for name, count in batch.manifest.row_counts.items() if name.endswith(" examples"))
+    assert batch.manifest.metrics["examples_per_second"] == examples  # of the one epoch that took a second here
 
 
 _KILLED = """
@@ -165,7 +168,7 @@ train_towers(Workspace(Path(sys.argv[1])), quick_config())
 
 
 def _count_epochs(workspace: Workspace) -> list[int]:
-    """Train, and say which epochs were run."""
+    """Train in what the clock says is one second, and say which epochs were run."""
     run, seen = towers.epochs.run_epoch, []
 
     def counted(model: Towers, task: towers.epochs.Task, epoch: int, team: Team) -> dict:
@@ -174,6 +177,7 @@ def _count_epochs(workspace: Workspace) -> list[int]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(towers.epochs, "run_epoch", counted)
+        patch.setattr(towers.fit, "perf_counter", iter([0.0, 1.0]).__next__)
         train_towers(workspace, quick_config())
     return seen
 

@@ -14,7 +14,7 @@ from graphkit.progress import say, track
 from towers.backend import choose_precision, ops, to_numpy
 from towers.checkpoint import Progress, load_checkpoint, save_checkpoint
 from towers.event_log import EventLog
-from towers.feed import Feed, TowerBatch, ahead, epoch_batches, examples_per_type, training_batch
+from towers.feed import Feed, TowerBatch, ahead, epoch_batches, examples_per_epoch, training_batch
 from towers.infer import embed_users, item_vectors
 from towers.labels import Labels
 from towers.optimiser import SummedAdam
@@ -39,9 +39,12 @@ class Task:
     seed: int
 
     @property
+    def examples_per_epoch(self) -> int:
+        return sum(examples_per_epoch(self.train, self.settings).values())
+
+    @property
     def batches_per_epoch(self) -> int:
-        available = {item_type: len(labels) for item_type, labels in self.train.items()}
-        taken = examples_per_type(available, self.settings.examples_per_epoch, self.settings.oversampling)
+        taken = examples_per_epoch(self.train, self.settings)
         return sum(-(-count // self.settings.batch_size) for count in taken.values())
 
 

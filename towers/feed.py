@@ -70,13 +70,17 @@ def examples_per_type(available: dict[str, int], total: int | None, oversampling
     return {item_type: taken[item_type] for item_type in available}
 
 
+def examples_per_epoch(labels: dict[str, Labels], settings: TowersSection) -> dict[str, int]:
+    """How many of the examples ``labels`` of each type an epoch takes."""
+    available = {item_type: len(label) for item_type, label in labels.items()}
+    return examples_per_type(available, settings.examples_per_epoch, settings.oversampling)
+
+
 def epoch_batches(
     feed: Feed, labels: dict[str, Labels], settings: TowersSection, rng: np.random.Generator
 ) -> Iterator[TowerBatch]:
     """One epoch: each batch of one type, types interleaved in proportion, in a seeded order."""
-    count = examples_per_type(
-        {t: len(label) for t, label in labels.items()}, settings.examples_per_epoch, settings.oversampling
-    )
+    count = examples_per_epoch(labels, settings)
     chosen: list[tuple[str, Ints]] = []
     for item_type, label in labels.items():
         drawn = rng.choice(len(label), count[item_type], replace=False)

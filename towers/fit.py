@@ -26,7 +26,7 @@ from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
 from towers.event_log import EventLog
 from towers.examples import EXAMPLES_FILE, write_examples
-from towers.feed import Feed, examples_per_type
+from towers.feed import Feed
 from towers.infer import item_vectors, user_vectors
 from towers.item_features import ITEM_FEATURES_FILE
 from towers.labels import item_probability, read_labels, split_users
@@ -144,21 +144,18 @@ def _write(work: StageWork, sources: Sources, task: Task, progress: Progress) ->
 def _note(work: StageWork, sources: Sources, task: Task, progress: Progress, seconds: float) -> None:
     """What the manifest says of the training."""
     meta = sources.dataset.meta
-    available = {t: len(labels) for t, labels in task.train.items()}
-    per_epoch = sum(
-        examples_per_type(available, task.settings.examples_per_epoch, task.settings.oversampling).values()
-    )
+    taken = task.examples_per_epoch * (len(progress.epochs) - progress.resumed)
     best = progress.epochs[progress.best_epoch - 1]
     work.data_window = {
         "label_start": meta.label_start.isoformat() if meta.label_start else None,
         "cutoff": meta.cutoff.isoformat() if meta.cutoff else None,
     }
-    work.row_counts |= {f"{t} examples": count for t, count in available.items()}
+    work.row_counts |= {f"{t} examples": len(labels) for t, labels in task.train.items()}
     work.metrics |= {name: value for name, value in best.items() if name != "epoch"}
     work.metrics |= {
         "epochs": len(progress.epochs),
         "best_epoch": progress.best_epoch,
-        "examples_per_second": round(per_epoch * len(progress.epochs) / max(seconds, 1e-9), 1),
+        "examples_per_second": round(taken / max(seconds, 1e-9), 1),
     }
 
 
