@@ -83,27 +83,38 @@ def features_end_in_time(run: AuditedRun) -> Outcome:
 def labels_are_not_pooled(run: AuditedRun) -> Outcome:
     """An example pools no more history items than its user has in train before the label period, its own label
     left out under every signal."""
-    settings, end = run.settings("towers", "towers"), run.meta.label_start
-    days, most = settings["history_days"], settings["max_history"]
-    period = Period(end - timedelta(days=days) if end and days else None, end)
+    period = _history_period(run)
     checked = 0
-    for item_type in run.meta.targets:
-        examples = _examples(run).filter(pl.col(schemas.ITEM_TYPE) == item_type).collect(engine="streaming")
-        users, items = (examples[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
-        allowed = np.zeros(len(users), dtype=np.int64)
-        for pool_type in run.meta.types:
-            for group in pooled_groups(run):
-                known = pool_pairs(run, pool_type, group, period)
-                own = items if pool_type == item_type else None
-                cut = None if group == ONBOARDING else most
-                allowed += _poolable(known, users, own, run.meta.num_users, run.meta.num_items[pool_type], cut)
-        wrong = np.flatnonzero(examples[_POOLED].to_numpy() > allowed)
+    for item_type, most in _most_pooled(run, period).items():
+        examples = _examples_of(run, item_type)
+        wrong = np.flatnonzero(examples[_POOLED].to_numpy() > most)
         if len(wrong):
             at = int(wrong[0])
-            why = f"{examples[_POOLED][at]} history items are pooled, {allowed[at]} are in train rows of {period}"
-            return Outcome(checked + at + 1, _example(run, examples.row(at, named=True)) | {"why": why + _BUT_LABEL})
-        checked += len(users)
+            why = f"{examples[_POOLED][at]} history items are pooled, {most[at]} are in train rows of {period}"
+            why += ", the label itself left out"
+            return Outcome(checked + at + 1, _example(run, examples.row(at, named=True)) | {"why": why})
+        checked += examples.height
     return Outcome(checked)
+
+
+def _history_period(run: AuditedRun) -> Period:
+    days, end = run.settings("towers", "towers")["history_days"], run.meta.label_start
+    return Period(end - timedelta(days=days) if end and days else None, end)
+
+
+def _most_pooled(run: AuditedRun, period: Period) -> dict[str, Ints]:
+    """How many history items each example of a target type may pool, over all pools, which are read one by one."""
+    pairs = {item_type: _users_and_items(_examples_of(run, item_type)) for item_type in run.meta.targets}
+    most = {item_type: np.zeros(len(users), dtype=np.int64) for item_type, (users, _) in pairs.items()}
+    for pool_type in run.meta.types:
+        for group in pooled_groups(run):
+            known = pool_pairs(run, pool_type, group, period)
+            cut = None if group == ONBOARDING else run.settings("towers", "towers")["max_history"]
+            for item_type, (users, items) in pairs.items():
+                own = items if pool_type == item_type else None
+                num_items = run.meta.num_items[pool_type]
+                most[item_type] += _poolable(known, users, own, run.meta.num_users, num_items, cut)
+    return most
 
 
 def vectors_know_no_label(run: AuditedRun) -> Outcome:
@@ -115,9 +126,8 @@ def vectors_know_no_label(run: AuditedRun) -> Outcome:
     vectors = [_stored_vectors(run, name) for name in names]
     checked = 0
     for item_type in run.meta.targets:
-        examples = _examples(run).filter(pl.col(schemas.ITEM_TYPE) == item_type).collect(engine="streaming")
-        for block in examples.iter_slices(_BLOCK):
-            users, items = (block[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
+        for block in _examples_of(run, item_type).iter_slices(_BLOCK):
+            users, items = _users_and_items(block)
             allowed = digest(np.concatenate([one.beside(item_type, users, items) for one in vectors], axis=1))
             wrong = np.flatnonzero(block[_VECTORS].fill_null(0).to_numpy() != allowed)
             if len(wrong):
@@ -132,9 +142,6 @@ def vectors_know_no_label(run: AuditedRun) -> Outcome:
 def _stored_vectors(run: AuditedRun, name: str) -> UserVectors:
     path = run.batches[vector_stage(name)].path(USER_VECTORS_FILE)
     return load_user_vectors(path, name, run.meta.num_users, timed=run.meta.label_start is not None)
-
-
-_BUT_LABEL: Final = ", the label itself left out"
 
 
 def _poolable(known: Ints, users: Ints, own: Ints | None, num_users: int, num_items: int, most: int | None) -> Ints:
@@ -154,6 +161,15 @@ def _examples(run: AuditedRun) -> pl.LazyFrame:
     examples = pl.scan_parquet(run.batches["towers"].path(EXAMPLES_FILE))
     # Towers of an earlier graphkit had examples of strong signals alone.
     return examples if _WEAK in examples.collect_schema() else examples.with_columns(pl.lit(False).alias(_WEAK))
+
+
+def _examples_of(run: AuditedRun, item_type: str) -> pl.DataFrame:
+    return _examples(run).filter(pl.col(schemas.ITEM_TYPE) == item_type).collect(engine="streaming")
+
+
+def _users_and_items(examples: pl.DataFrame) -> tuple[Ints, Ints]:
+    users, items = (examples[name].to_numpy().astype(np.int64) for name in (schemas.USER, schemas.ITEM))
+    return users, items
 
 
 def _height(run: AuditedRun) -> int:
