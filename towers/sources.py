@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from graphkit.errors import ArtefactError, InputError
 from graphkit.graph.store import FEATURES_FILE as TEXT_FILE
 from graphkit.graph.store import FIT, SERVE
 from graphkit.stages import STAGES
-from graphkit.user_features import Floats, UserFeatures
+from graphkit.user_features import FeatureSpec, Floats, UserFeatures
 from graphkit.user_vectors import UserVectors
 from graphkit.vectors import EMBEDDINGS_FILE, Vectors, load_vectors
 from towers.item_features import ItemFeatures, item_features
@@ -56,12 +57,17 @@ class Sources:
         """What happens from this moment on is in no user feature of the snapshot; None: all of train is."""
         return self.dataset.meta.label_start if snapshot == FIT else self.dataset.meta.cutoff
 
+    @cached_property
+    def _spec(self) -> FeatureSpec:
+        """The user tower's inputs, the same in both snapshots."""
+        width = next(iter(self.pooled(FIT).values())).shape[1]
+        spec = feature_spec(self.dataset, width, self.settings)
+        return spec.model_copy(update={"vectors": vector_inputs(self.vectors)})
+
     def _users(self, snapshot: str) -> UserFeatures:
-        pooled = self.pooled(snapshot)
-        spec = feature_spec(self.dataset, next(iter(pooled.values())).shape[1], self.settings)
-        spec = spec.model_copy(update={"vectors": vector_inputs(self.vectors)})
         vectors = self.vectors if snapshot == FIT else tuple(one.served for one in self.vectors)
-        return user_features(self.dataset, spec, pooled, self.features_end(snapshot), self.settings, vectors)
+        end = self.features_end(snapshot)
+        return user_features(self.dataset, self._spec, self.pooled(snapshot), end, self.settings, vectors)
 
 
 def read_sources(upstream: Mapping[str, Batch], settings: TowersSection) -> Sources:

@@ -14,7 +14,7 @@ from graphkit import schemas
 from graphkit.config.towers import TowersSection
 from graphkit.datasets.histories import read_histories
 from graphkit.datasets.onboarding import known_users, read_onboarding
-from graphkit.datasets.store import Dataset
+from graphkit.datasets.store import Dataset, DatasetMeta
 from graphkit.errors import InputError, did_you_mean
 from graphkit.histories import ONBOARDING, STRONG, WEAK, Histories, Pool, weak_group
 from graphkit.user_features import FeatureSpec, UserFeatures
@@ -40,9 +40,11 @@ def feature_spec(dataset: Dataset, embedding_dim: int, settings: TowersSection) 
             where=f"towers.half_life_days = {half_life:g}",
             fix="leave it out: every item of a history counts the same",
         )
-    pools = tuple(Pool(item_type, group) for item_type in dataset.meta.types for group in _groups(dataset, wanted))
+    users = dataset.users()
+    groups = _groups(dataset.meta, users, wanted)
+    pools = tuple(Pool(item_type, group) for item_type in dataset.meta.types for group in groups)
     bare = FeatureSpec(pools=pools, embedding_dim=embedding_dim, counts="counts" in wanted, half_life_days=half_life)
-    categorical = _vocabularies(dataset, bare, settings)
+    categorical = _vocabularies(dataset.meta, users, bare, settings)
     if not pools and not categorical and not settings.user_vectors:
         raise InputError(
             "the user tower has no input left",
@@ -54,9 +56,8 @@ def feature_spec(dataset: Dataset, embedding_dim: int, settings: TowersSection) 
     return bare.model_copy(update={"categorical": categorical})
 
 
-def _groups(dataset: Dataset, wanted: Sequence[str]) -> list[str]:
+def _groups(meta: DatasetMeta, users: pl.DataFrame, wanted: Sequence[str]) -> list[str]:
     """The groups that are pooled, of each item type."""
-    meta, users = dataset.meta, dataset.users()
     groups = [STRONG] if "history" in wanted else []
     if meta.weak and "weak" in wanted:
         groups.append(WEAK)
@@ -66,20 +67,20 @@ def _groups(dataset: Dataset, wanted: Sequence[str]) -> list[str]:
     return [*groups, ONBOARDING] if chosen and "onboarding" in wanted else groups
 
 
-def _vocabularies(dataset: Dataset, bare: FeatureSpec, settings: TowersSection) -> dict[str, tuple[str, ...]]:
-    users, names = dataset.users(), _categorical(dataset, settings)
+def _vocabularies(
+    meta: DatasetMeta, users: pl.DataFrame, bare: FeatureSpec, settings: TowersSection
+) -> dict[str, tuple[str, ...]]:
     bins = tuple(str(i) for i in range(len(bare.age_edges) + 1))
     found = {
         name: bins if name == schemas.AGE and _has_values(users, name) else _common_values(users, name)
-        for name in names
+        for name in _categorical(meta, users, settings)
     }
     return {name: words for name, words in found.items() if words}
 
 
-def _categorical(dataset: Dataset, settings: TowersSection) -> list[str]:
+def _categorical(meta: DatasetMeta, users: pl.DataFrame, settings: TowersSection) -> list[str]:
     """The categorical features that are wanted; raises InputError for one by name that the users do not have."""
-    users = dataset.users()
-    there = [n for n in (schemas.COUNTRY, schemas.AGE, *dataset.meta.user_categorical) if _has_values(users, n)]
+    there = [n for n in (schemas.COUNTRY, schemas.AGE, *meta.user_categorical) if _has_values(users, n)]
     if missing := [name for name in settings.categorical or () if name not in there]:
         raise InputError(
             f"the users have no feature {missing[0]!r}",
