@@ -25,7 +25,8 @@ from safetensors import safe_open
 
 from graphkit.errors import ArtefactError
 from graphkit.graph.store import FIT, SERVE
-from graphkit.vectors import Vectors, load_vectors, save_vectors
+from graphkit.ties import GOLDEN, mixed
+from graphkit.vectors import Vectors, save_vectors
 
 FOLDS: Final = 5
 SIGN_UP: Final = "sign-up"
@@ -36,11 +37,8 @@ Ints = npt.NDArray[np.integer]
 
 def pair_folds(item_type: str, users: Ints, items: Ints) -> npt.NDArray[np.int64]:
     """The fold 0..FOLDS-1 of each (user, item) pair of a type: a fixed hash, the same in every stage. int64 [n]."""
-    mixed = users.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15) + items.astype(np.uint64)
-    mixed ^= np.uint64(crc32(item_type.encode()))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):  # splitmix64
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return ((mixed ^ (mixed >> np.uint64(31))) % np.uint64(FOLDS)).astype(np.int64)
+    pairs = users.astype(np.uint64) * GOLDEN + items.astype(np.uint64)
+    return (mixed(pairs ^ np.uint64(crc32(item_type.encode()))) % np.uint64(FOLDS)).astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def known_vectors(name: str, matrix: Floats) -> UserVectors:
 
 def digest(rows: Floats) -> npt.NDArray[np.uint64]:
     """A number for each row of a float32 matrix [n, dim] that tells rows of different bits apart: uint64 [n]."""
-    factor = np.cumprod(np.full(rows.shape[1], 0x9E3779B97F4A7C15, np.uint64), dtype=np.uint64)
+    factor = np.cumprod(np.full(rows.shape[1], GOLDEN), dtype=np.uint64)
     bits = np.ascontiguousarray(rows, np.float32).view(np.uint32).astype(np.uint64)
     numbers: npt.NDArray[np.uint64] = (bits * factor).sum(axis=1, dtype=np.uint64)
     return numbers
@@ -111,10 +109,12 @@ def vector_names(path: Path) -> list[str]:
 def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> UserVectors:
     """The vectors of ``name``; raises ArtefactError where they are not those of ``num_users`` users, not finite, or
     made for a dataset with timestamps and read for one without (``timed``), or the other way round."""
-    tensors = load_vectors(path)
     wanted = [f"{name}/{FIT}"] if timed else [f"{name}/{FIT}/{k}" for k in range(FOLDS)]
-    matrices = [tensors[key] for key in [*wanted, f"{name}/{SERVE}"] if key in tensors]
-    sign_up = tensors.get(f"{name}/{SIGN_UP}")
+    of_sign_up = f"{name}/{SIGN_UP}"
+    with safe_open(path, framework="numpy") as file:
+        there = {key: file.get_slice(key).get_shape() for key in sorted(file.keys())}
+        matrices = [file.get_tensor(key) for key in [*wanted, f"{name}/{SERVE}"] if key in there]
+        sign_up = file.get_tensor(of_sign_up) if of_sign_up in there else None
     every = matrices if sign_up is None else [*matrices, sign_up]
     shapes = {matrix.shape for matrix in every}
     fits = len(matrices) == len(wanted) + 1 and len(shapes) == 1 and next(iter(shapes))[0] == num_users
@@ -123,7 +123,7 @@ def load_user_vectors(path: Path, name: str, num_users: int, timed: bool) -> Use
             f"the user vectors {name!r} do not fit the dataset",
             where=str(path),
             expected=f"finite matrices {', '.join(wanted)} and {name}/{SERVE} of {num_users} rows and one width",
-            found=", ".join(f"{key} {list(matrix.shape)}" for key, matrix in sorted(tensors.items())) or "none",
+            found=", ".join(f"{key} {shape}" for key, shape in there.items()) or "none",
             fix="make them again from the current dataset",
         )
     *fit, serve = matrices
