@@ -16,12 +16,13 @@ from graphkit.hgnn.fit import Fit
 from graphkit.hgnn.graph_tensors import to_tensors
 from graphkit.hgnn.infer import embed_graph
 from graphkit.hgnn.model import HeteroSage
-from graphkit.hgnn.model_file import MODEL_FILE, save_model
+from graphkit.hgnn.model_file import save_model
 from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.progress import say
 from graphkit.training.device import choose_device, choose_precision, prepare
 from graphkit.training.distributed import Team, joined, team_of_environment
+from graphkit.training.model_file import MODEL_FILE
 from graphkit.training.state import TrainingState
 from graphkit.vectors import EMBEDDINGS_FILE, save_vectors
 

@@ -14,13 +14,13 @@ from graphkit.graph.build import TEXT_CACHE
 from graphkit.graph.store import SERVE, Relation, read_graph, undirected_relations
 from graphkit.hgnn.embed_new import NewEmbeddings, embed_new
 from graphkit.hgnn.extend_graph import NewEdges
-from graphkit.hgnn.model_file import MODEL_FILE
 from graphkit.new_items.features import text_features
 from graphkit.new_items.nearest import nearest_catalogue_items
 from graphkit.new_items.read import Known, NewItems, read_new_items
 from graphkit.new_items.spec import Upstream, new_items_spec
 from graphkit.progress import say
 from graphkit.text import NO_MODEL, language_warning
+from graphkit.training.model_file import MODEL_FILE
 from graphkit.vectors import EMBEDDINGS_FILE, load_vectors, save_vectors
 
 NEW_ITEMS_FILE: Final = "items.parquet"

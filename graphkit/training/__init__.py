@@ -1,1 +1,1 @@
-"""What every PyTorch training run shares: devices and generators, processes that train together, checkpoints."""
+"""What every PyTorch training run shares: devices, generators, processes that train together, checkpoints, models."""

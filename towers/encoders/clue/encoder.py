@@ -9,11 +9,11 @@ import numpy.typing as npt
 import torch
 
 from graphkit.training.device import choose_device
+from graphkit.training.model_file import MODEL_FILE, read_model, write_model
 from towers.encoders.clue.data import Catalogue
-from towers.encoders.clue.model import Contrastive, load_contrastive, save_contrastive
+from towers.encoders.clue.model import Contrastive, ContrastiveShape
 from towers.encoders.sequences.backbone import Behaviours, to_behaviours
 from towers.encoders.sequences.layout import Layout
-from towers.encoders.sequences.model_file import MODEL_FILE
 from towers.encoders.sequences.sequences import Ints, Sequences
 from towers.encoders.users import Users
 
@@ -76,11 +76,12 @@ class ContrastiveEncoder:
 
 def save_encoder(folder: Path, model: Contrastive, catalogue: Catalogue, layout: Layout) -> None:
     """Write all that ``load_encoder`` needs."""
-    save_contrastive(folder / MODEL_FILE, model)
+    write_model(folder / MODEL_FILE, model, model.shape.model_dump_json())
     catalogue.save(folder)
     layout.save(folder)
 
 
 def load_encoder(folder: Path) -> ContrastiveEncoder:
     """The encoder of a batch; raises ArtefactError where its model cannot be read."""
-    return ContrastiveEncoder(load_contrastive(folder / MODEL_FILE), Catalogue.load(folder), Layout.load(folder))
+    model = read_model(folder / MODEL_FILE, ContrastiveShape, Contrastive, "train the encoder again")
+    return ContrastiveEncoder(model, Catalogue.load(folder), Layout.load(folder))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Final
 
 import torch
@@ -12,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from towers.encoders.sequences.backbone import Backbone, BackboneShape, Behaviours
-from towers.encoders.sequences.model_file import read_model, save_model
 
 #: Cosines are never multiplied by more (CLUE 2.2).
 MAX_SCALE: Final = 100.0
@@ -76,13 +74,3 @@ def new_model(shape: ContrastiveShape, seed: int) -> Contrastive:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return Contrastive(shape)
-
-
-def save_contrastive(path: Path, model: Contrastive) -> None:
-    """Write the weights with their shape."""
-    save_model(path, model, model.shape)
-
-
-def load_contrastive(path: Path) -> Contrastive:
-    """The model of a file that ``save_contrastive`` wrote; raises ArtefactError for any other."""
-    return read_model(path, ContrastiveShape, Contrastive)

@@ -15,10 +15,10 @@ from graphkit.config import Config
 from graphkit.progress import say
 from graphkit.training.device import choose_device, prepare
 from graphkit.training.distributed import Team, team_of_environment
+from graphkit.training.model_file import MODEL_FILE, read_model, write_model
 from graphkit.training.state import TrainingState
 from towers.encoders.sequences.fit import Fit
 from towers.encoders.sequences.layout import Layout
-from towers.encoders.sequences.model_file import MODEL_FILE, read_model, save_model
 from towers.encoders.sequences.record import precision_name, training_facts, write_training
 from towers.encoders.shopperbert.data import Products, TrainingData, read_training_data
 from towers.encoders.shopperbert.learner import ShopperbertLearner, to_tokens
@@ -76,7 +76,7 @@ def fit(source: Source, config: Config, work: StageWork) -> None:
         team.share(lambda: {"checkpoint_dir": str(work.checkpoint_dir)})
     trained = _train(source, config, work.checkpoint_dir, team)
     data, model = trained.data, trained.state.model.cpu()
-    save_model(work.folder / MODEL_FILE, model, model.shape)
+    write_model(work.folder / MODEL_FILE, model, model.shape.model_dump_json())
     data.products.save(work.folder)
     data.layout.save(work.folder)
     write_training(work, trained.state)
@@ -92,7 +92,7 @@ def follow(source: Source, config: Config, checkpoint_dir: Path) -> None:
 
 def load(folder: Path) -> ShopperbertEncoder:
     """The encoder of a finished ``fit``; raises ArtefactError where its model cannot be read."""
-    model = read_model(folder / MODEL_FILE, ShopperbertShape, Shopperbert)
+    model = read_model(folder / MODEL_FILE, ShopperbertShape, Shopperbert, "train the encoder again")
     return ShopperbertEncoder(model, Products.load(folder), Layout.load(folder))
 
 

@@ -20,14 +20,15 @@ Shape = TypeVar("Shape", bound=BaseModel)
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def save_model(path: Path, model: nn.Module, shape: BaseModel) -> None:
-    """Write the weights, with ``shape`` in the file's metadata."""
+def write_model(path: Path, model: nn.Module, shape: str) -> None:
+    """Write the weights, with ``shape`` (JSON) in the file's metadata."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    save_file(weights, path, {_SHAPE: shape.model_dump_json()})
+    save_file(weights, path, {_SHAPE: shape})
 
 
-def read_model(path: Path, shape: type[Shape], build: Callable[[Shape], Model]) -> Model:
-    """The model of a file that ``save_model`` wrote, on the CPU, ready to encode; raises ArtefactError for others."""
+def read_model(path: Path, shape: type[Shape], build: Callable[[Shape], Model], fix: str) -> Model:
+    """The model of a file that ``write_model`` wrote, on the CPU, in evaluation mode; raises ArtefactError, whose way
+    out is ``fix``, for any other."""
     try:
         with safe_open(path, "pt") as file:
             model = build(shape.model_validate_json(file.metadata()[_SHAPE]))
@@ -37,6 +38,6 @@ def read_model(path: Path, shape: type[Shape], build: Callable[[Shape], Model]) 
             "not a model that this version of graphkit wrote",
             where=str(path),
             found=str(error).splitlines()[0],
-            fix="train the encoder again",
+            fix=fix,
         ) from error
     return model.eval()
