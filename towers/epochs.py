@@ -12,12 +12,13 @@ from graphkit.config.towers import TowersSection
 from graphkit.errors import GraphkitError
 from graphkit.progress import say, track
 from towers.backend import choose_precision, ops, to_numpy
-from towers.checkpoint import Progress, load_checkpoint, save_checkpoint
+from towers.checkpoint import load_checkpoint, save_checkpoint
 from towers.event_log import EventLog
 from towers.feed import Feed, TowerBatch, ahead, epoch_batches, examples_per_epoch, training_batch
 from towers.infer import embed_users, item_vectors
 from towers.labels import Labels
 from towers.optimiser import SummedAdam
+from towers.saved_state import Progress
 from towers.team import Alone, Team
 from towers.two_tower import Towers
 from towers.validation import Cell, mean_over_cells, ndcg

@@ -22,7 +22,6 @@ from graphkit.vectors import (
     save_vectors,
 )
 from towers.backend import choose_precision, keras, prepare
-from towers.checkpoint import Progress
 from towers.epochs import Task, build_towers, train
 from towers.event_log import EventLog
 from towers.examples import EXAMPLES_FILE, write_examples
@@ -31,6 +30,7 @@ from towers.infer import item_vectors, user_vectors
 from towers.item_features import ITEM_FEATURES_FILE
 from towers.labels import item_probability, read_labels, split_users
 from towers.replay import write_replay
+from towers.saved_state import Progress
 from towers.sources import Sources, read_sources
 from towers.team import Team, joined, team_of_environment
 from towers.two_tower import USER, WEIGHTS_FILE, Towers, save_weights

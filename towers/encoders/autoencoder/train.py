@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -13,12 +11,15 @@ import numpy.typing as npt
 from graphkit.config.autoencoder import AutoencoderSection
 from graphkit.errors import GraphkitError
 from graphkit.progress import say, track
+from graphkit.training.schedule import warm_up_and_cosine
 from towers.backend import keras, to_numpy
-from towers.encoders.autoencoder.model import Autoencoder, Tensors
+from towers.encoders.autoencoder.model import Autoencoder
 from towers.feed import equal_pieces
-from towers.saved_state import SavedState, load_state, save_state
+from towers.saved_state import Progress, SavedState, load_state, save_state
 
 CHECKPOINT_FILE: Final = "autoencoder.safetensors"
+#: What the learning rate falls to at the last epoch, as a share.
+_FLOOR: Final = 0.01
 _BLOCK: Final = 4096
 
 Floats = npt.NDArray[np.float32]
@@ -31,15 +32,6 @@ class Held(NamedTuple):
     validation: Floats
 
 
-@dataclass
-class Progress:
-    """The epochs trained so far, and the weights of the best of them."""
-
-    epochs: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    best: Tensors = field(default_factory=dict)
-
-
 def train(model: Autoencoder, rows: Held, settings: AutoencoderSection, seed: int, checkpoint_dir: Path) -> Progress:
     """Train until the epochs are done or ``patience`` of them in a row were no better; then load the best.
 
@@ -49,25 +41,21 @@ def train(model: Autoencoder, rows: Held, settings: AutoencoderSection, seed: in
     model.optimizer.build(model.trainable_variables)
     path = checkpoint_dir / CHECKPOINT_FILE
     progress = _restored(model, path)
-    while len(progress.epochs) < settings.epochs and len(progress.epochs) - progress.best_epoch < settings.patience:
+    while len(progress.epochs) < settings.epochs and progress.epochs_since_best < settings.patience:
         epoch = len(progress.epochs) + 1
-        model.optimizer.learning_rate = learning_rate(settings, epoch)
+        model.optimizer.learning_rate = warm_up_and_cosine(
+            settings.learning_rate, epoch, settings.epochs, warm_up=0, floor=_FLOOR
+        )
         record = {"epoch": epoch, "loss": _run_epoch(model, rows.train, settings, seed, epoch)}
         record |= validate(model, rows.validation)
         _require_finite(record)
         if all(record["val_loss"] < before["val_loss"] for before in progress.epochs):
-            progress.best_epoch, progress.best = epoch, model.tensors()
+            progress.best_epoch, progress.best_weights = epoch, model.tensors()
         progress.epochs.append(record)
         _save(model, progress, path)
         say(f"autoencoder epoch {epoch}/{settings.epochs}: loss {record['loss']:.4f}, {_shown(record)}")
-    model.set_tensors(progress.best)
+    model.set_tensors(progress.best_weights)
     return progress
-
-
-def learning_rate(settings: AutoencoderSection, epoch: int) -> float:
-    """From the whole at the first epoch by a cosine to 1 % at the last."""
-    done = (epoch - 1) / max(settings.epochs - 1, 1)
-    return settings.learning_rate * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
 
 def validate(model: Autoencoder, rows: Floats) -> dict[str, float]:
@@ -93,20 +81,18 @@ def _run_epoch(model: Autoencoder, rows: Floats, settings: AutoencoderSection, s
 
 
 def _save(model: Autoencoder, progress: Progress, path: Path) -> None:
-    tensors = {f"now/{name}": value for name, value in model.tensors().items()}
-    tensors |= {f"best/{name}": value for name, value in progress.best.items()}
-    tensors |= {f"optimiser/{i}": to_numpy(v) for i, v in enumerate(model.optimizer.variables)}
-    save_state(path, SavedState(tensors, {"epochs": progress.epochs, "best_epoch": progress.best_epoch}))
+    optimiser = {str(i): to_numpy(variable) for i, variable in enumerate(model.optimizer.variables)}
+    save_state(path, SavedState(model.tensors(), optimiser, progress))
 
 
 def _restored(model: Autoencoder, path: Path) -> Progress:
     state = load_state(path)
     if state is None:
         return Progress()
-    model.set_tensors(state.below("now/"))
+    model.set_tensors(state.weights)
     for i, variable in enumerate(model.optimizer.variables):
-        variable.assign(state.tensors[f"optimiser/{i}"])
-    return Progress(state.record["epochs"], state.record["best_epoch"], state.below("best/"))
+        variable.assign(state.optimiser[str(i)])
+    return state.progress
 
 
 def _shown(record: dict[str, Any]) -> str:
