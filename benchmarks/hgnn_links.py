@@ -148,7 +148,7 @@ def hgnn_scores(
     data: Catalogue, joined: Any, sources: np.ndarray, config: Config, seed: int, limit: float
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Cosine of embeddings by a model trained on ``joined``, and what its training came to."""
-    device = choose_device(config.hgnn.device)
+    device = choose_device(config.hgnn.device, where="hgnn.device")
     relation = Relation(PODCAST, CO_LISTENING, PODCAST)
     csc = Csc(joined.indptr.astype(np.int64), joined.indices.astype(np.int32), joined.data)
     links = CoListeningGraph({PODCAST: data.num}, {relation: csc}, {PODCAST: data.text})

@@ -105,7 +105,7 @@ class Bench:
 
     def quality(self, graph: Batch, config: Config, seed: int, limit: float) -> tuple[Values, dict[str, Any]]:
         """Train once: each user's NDCG@10 by target type, and what the training came to."""
-        device = choose_device(config.hgnn.device)
+        device = choose_device(config.hgnn.device, where="hgnn.device")
         pooling = back_end(config.hgnn, str(device))
         run = fit(to_tensors(read_graph(graph, FIT), device), config.hgnn, seed, pooling, wall_limit=limit)
         serve = with_text_neighbours(read_graph(graph, SERVE), config.hgnn.text_neighbours)

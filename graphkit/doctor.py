@@ -84,7 +84,7 @@ def _neighbours(config: Config) -> Finding:
     from graphkit.training.device import choose_device
 
     try:
-        name, why = choose_neighbours(config.hgnn.neighbours, choose_device(config.hgnn.device))
+        name, why = choose_neighbours(config.hgnn.neighbours, choose_device(config.hgnn.device, where="hgnn.device"))
     except GraphkitError as error:
         return Finding("neighbour back end", "problem", error.problem, error.fix or "")
     return Finding("neighbour back end", "ok", f"{name}: {why}")

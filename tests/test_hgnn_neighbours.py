@@ -120,5 +120,5 @@ def test_a_broken_dgl_is_not_fatal(monkeypatch: pytest.MonkeyPatch, tmp_path) ->
 def test_cuda_without_a_gpu_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(devices.torch.cuda, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
-    with pytest.raises(DeviceError, match="--device cpu"):
-        choose_device("cuda")
+    with pytest.raises(DeviceError, match=r"--set clue\.device=cpu"):
+        choose_device("cuda", where="clue.device")

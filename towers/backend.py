@@ -79,7 +79,7 @@ def choose_precision(setting: str) -> str:
     if keras.backend.backend() == "torch":
         from graphkit.training import device
 
-        return str(device.choose_precision(setting, device.choose_device("auto"))).removeprefix("torch.")
+        return device.precision_name(setting, device.choose_device("auto"))
     return "bfloat16" if has_bfloat16() else "float32"
 
 

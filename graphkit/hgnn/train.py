@@ -20,7 +20,7 @@ from graphkit.hgnn.model_file import save_model
 from graphkit.hgnn.neighbours import Pooling, choose_neighbours, load_pooling
 from graphkit.hgnn.text_neighbours import with_text_neighbours
 from graphkit.progress import say
-from graphkit.training.device import choose_device, choose_precision, prepare
+from graphkit.training.device import choose_device, precision_name, prepare
 from graphkit.training.distributed import Team, joined, team_of_environment
 from graphkit.training.model_file import MODEL_FILE
 from graphkit.training.state import TrainingState
@@ -41,7 +41,7 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
     graph_batch = workspace.upstream("hgnn")["graph"]
     spec = StageSpec.of("hgnn", config, [graph_batch])
     team = team_of_environment()
-    device = choose_device(config.hgnn.device, team.local_rank)
+    device = choose_device(config.hgnn.device, team.local_rank, "hgnn.device")
     with joined(team, device):
         if not team.leads:
             return _follow(graph_batch, config, device, team)
@@ -55,7 +55,7 @@ def train_hgnn(workspace: Workspace, config: Config) -> Batch:
 
 def _lead(work: StageWork, graph_batch: Batch, config: Config, device: torch.device, team: Team) -> Batch:
     back_end, why = choose_neighbours(config.hgnn.neighbours, device)
-    precision = str(choose_precision(config.hgnn.precision, device)).removeprefix("torch.")
+    precision = precision_name(config.hgnn.precision, device)
     together = f", {team.world} processes" if team.world > 1 else ""
     say(f"training the HGNN on {device} in {precision}{together}, neighbours by {back_end} ({why})")
     pooling = load_pooling(back_end)

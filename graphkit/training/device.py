@@ -14,7 +14,7 @@ class DeviceError(InputError):
     """The device asked for is not there."""
 
 
-def choose_device(setting: str, local_rank: int | None = None, where: str = "hgnn.device") -> torch.device:
+def choose_device(setting: str, local_rank: int | None = None, where: str = "device") -> torch.device:
     """``auto`` takes the GPU where there is one, of several processes each its own (``local_rank``); ``where`` is the
     setting's name.
 
@@ -28,7 +28,7 @@ def choose_device(setting: str, local_rank: int | None = None, where: str = "hgn
             where=where,
             expected="a GPU that torch can use",
             found=build,
-            fix="train with `--device cpu` (or auto), or install a CUDA build of torch on a machine with a GPU",
+            fix=f"train with `--set {where}=cpu` (or auto), or install a CUDA build of torch on a machine with a GPU",
         )
     if setting == "cpu" or not available:
         return torch.device("cpu")
@@ -39,7 +39,7 @@ def choose_device(setting: str, local_rank: int | None = None, where: str = "hgn
             "more training processes than GPUs",
             where=where,
             expected=f"at most {count} on this machine",
-            fix=f"start `torch.distributed.run` with --nproc-per-node {count}, or train with `--device cpu`",
+            fix=f"start `torch.distributed.run` with --nproc-per-node {count}, or train with `--set {where}=cpu`",
         )
     return torch.device("cuda", local_rank)
 
@@ -50,6 +50,11 @@ def choose_precision(setting: str, device: torch.device) -> torch.dtype:
         has_it = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
         setting = "bfloat16" if has_it else "float32"
     return torch.bfloat16 if setting == "bfloat16" else torch.float32
+
+
+def precision_name(setting: str, device: torch.device) -> str:
+    """The chosen precision as people read it: ``float32``, ``bfloat16``."""
+    return str(choose_precision(setting, device)).removeprefix("torch.")
 
 
 def prepare(device: torch.device, threads: int, processes: int = 1) -> None:

@@ -11,7 +11,7 @@ from graphkit.artefacts import StageWork
 from graphkit.config import Config
 from graphkit.config.sequence_encoders import TextSequenceSection
 from graphkit.progress import say
-from graphkit.training.device import choose_device, prepare
+from graphkit.training.device import choose_device, precision_name, prepare
 from graphkit.training.distributed import Team, team_of_environment
 from graphkit.training.state import TrainingState
 from towers.encoders.clue.data import TrainingData, read_training_data
@@ -19,7 +19,7 @@ from towers.encoders.clue.encoder import save_encoder
 from towers.encoders.clue.model import Contrastive, ContrastiveShape, new_model
 from towers.encoders.sequences.backbone import BackboneShape
 from towers.encoders.sequences.fit import Fit, Learner
-from towers.encoders.sequences.record import precision_name, training_facts, write_training
+from towers.encoders.sequences.record import training_facts, write_training
 from towers.encoders.source import Source
 
 
@@ -58,7 +58,7 @@ def train_contrastive(source: Source, config: Config, recipe: Recipe, checkpoint
     )
     learner = recipe.learner(new_model(shape, seed).to(device), data, team)
     together = f", {team.world} processes" if team.world > 1 else ""
-    _announce(recipe.name, data, f"on {device} in {precision_name(settings, device)}{together}")
+    _announce(recipe.name, data, f"on {device} in {precision_name(settings.precision, device)}{together}")
     fit = Fit(recipe.name, settings, seed, device, checkpoint_dir, team)
     state = fit.run(learner)
     facts = training_facts(fit, state, learner.num_examples) | {

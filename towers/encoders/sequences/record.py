@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-import torch
 from torch import nn
 
 from graphkit.artefacts import StageWork
-from graphkit.config.sequence_encoders import SequenceSection
-from graphkit.training.device import choose_precision
+from graphkit.training.device import precision_name
 from graphkit.training.state import TrainingState
 from towers.encoders.sequences.fit import Fit, Model
 
@@ -38,17 +36,12 @@ def training_facts(fit: Fit, state: TrainingState[Model], num_examples: int) -> 
         "epochs": len(state.epochs),
         "parameters": parameters,
         "pf_days": pf_days(parameters, num_examples * len(state.epochs), fit.settings.max_behaviours),
-        "precision": precision_name(fit.settings, fit.device),
+        "precision": precision_name(fit.settings.precision, fit.device),
         "processes": fit.team.world,
     }
     if state.seconds:  # nothing was trained here if the checkpoint already held the last epoch
         facts["users_per_second"] = round(state.examples / state.seconds, 1)
     return facts
-
-
-def precision_name(settings: SequenceSection, device: torch.device) -> str:
-    """As people read it: ``float32``, ``bfloat16``."""
-    return str(choose_precision(settings.precision, device)).removeprefix("torch.")
 
 
 def write_training(work: StageWork, state: TrainingState[Model]) -> None:

@@ -21,7 +21,7 @@ def train_together(module: Any, source: Source, config: Config, name: str, lead:
     """
     team = team_of_environment()
     device: str = getattr(config, name).device
-    with joined(team, choose_device(device, team.local_rank)):
+    with joined(team, choose_device(device, team.local_rank, f"{name}.device")):
         if team.leads:
             batch = lead()
             team.share(lambda: {"done": str(batch.folder)})

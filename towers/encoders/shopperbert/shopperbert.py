@@ -13,13 +13,13 @@ import torch
 from graphkit.artefacts import StageWork
 from graphkit.config import Config
 from graphkit.progress import say
-from graphkit.training.device import choose_device, prepare
+from graphkit.training.device import choose_device, precision_name, prepare
 from graphkit.training.distributed import Team, team_of_environment
 from graphkit.training.model_file import MODEL_FILE, read_model, write_model
 from graphkit.training.state import TrainingState
 from towers.encoders.sequences.fit import Fit
 from towers.encoders.sequences.layout import Layout
-from towers.encoders.sequences.record import precision_name, training_facts, write_training
+from towers.encoders.sequences.record import training_facts, write_training
 from towers.encoders.shopperbert.data import Products, TrainingData, read_training_data
 from towers.encoders.shopperbert.learner import ShopperbertLearner, to_tokens
 from towers.encoders.shopperbert.model import Shopperbert, ShopperbertShape
@@ -120,10 +120,9 @@ def _train(source: Source, config: Config, checkpoint_dir: Path, team: Team) -> 
         torch.manual_seed(seed)
         model = Shopperbert(shape).to(device)
     together = f", {team.world} processes" if team.world > 1 else ""
-    say(
-        f"training {NAME} on {device} in {precision_name(settings, device)}{together}: {len(data.train)} users, "
-        f"{len(data.held_out)} held out; predicts {', '.join(data.products.tasks)}"
-    )
+    how = f"on {device} in {precision_name(settings.precision, device)}{together}"
+    users = f"{len(data.train)} users, {len(data.held_out)} held out"
+    say(f"training {NAME} {how}: {users}; predicts {', '.join(data.products.tasks)}")
     run = Fit(NAME, settings, seed, device, checkpoint_dir, team)
     state = run.run(ShopperbertLearner(model, data, settings, seed))
     facts = training_facts(run, state, len(data.train)) | {"predicts": list(data.products.tasks)}
