@@ -31,7 +31,7 @@ from graphkit.training.distributed import ALONE
 from graphkit.training.gradients import FlatGradients
 from towers.encoders.clue.data import read_training_data
 from towers.encoders.clue.learners import ClueLearner
-from towers.encoders.clue.model import ContrastiveShape, new_model
+from towers.encoders.clue.model import new_model
 from towers.encoders.sequences.backbone import BackboneShape, to_behaviours
 from towers.encoders.sequences.tokens import PAD
 from towers.encoders.sequences.transformer import groups_by_length
@@ -53,8 +53,8 @@ def main() -> None:
     prepare(device, config.run.threads)
     dataset = Dataset.current(Workspace(options.workspace))
     data = read_training_data(Source(dataset, {"dataset": dataset.batch}), settings, by_service=True, seed=0)
-    backbone = BackboneShape.of(settings, data.catalogue.vocabulary, len(data.services.counts), data.timed)
-    model = new_model(ContrastiveShape(backbone=backbone, initial_scale=settings.initial_scale), 0).train()
+    shape = data.shape(settings)
+    model = new_model(shape, 0).train()
     learner = ClueLearner(model, data, ALONE, settings.batch_size)
     rng = np.random.default_rng(0)
     batches = [rng.permutation(learner.num_examples)[: settings.batch_size] for _ in range(options.steps)]
@@ -70,7 +70,7 @@ def main() -> None:
 
     sides: dict[str, Callable[[], None]] = {"clue": ours}
     for name, padded in (("bare", False), ("padded", True)):
-        sides[name] = bare(backbone, shapes, padded, options.dropout_in_attention)
+        sides[name] = bare(shape.backbone, shapes, padded, options.dropout_in_attention)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     for _ in range(options.rounds + 1):  # the first is for warming up
         for name, side in sides.items():

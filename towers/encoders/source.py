@@ -15,6 +15,7 @@ import polars as pl
 from graphkit import schemas
 from graphkit.artefacts import Batch
 from graphkit.datasets.store import Dataset
+from graphkit.datasets.user_blocks import of_users
 from graphkit.graph.store import FIT, SERVE
 from graphkit.sign_ups import known_by_sign_up, sign_ups
 from graphkit.user_vectors import FOLDS, pair_folds
@@ -62,7 +63,7 @@ class Source:
 
     def users(self, moment: Moment, first: int, last: int) -> Users:
         """Users ``first`` to ``last - 1`` as of the moment."""
-        rows = self.log(moment).filter(pl.col(schemas.USER).is_between(first, last - 1)).collect()
+        rows = self.log(moment).filter(of_users(first, last)).collect()
         if moment.fold is not None:
             rows = rows.filter(_outside(rows, moment.fold))
         placed = rows.with_columns(pl.col(schemas.USER) - first)
@@ -91,7 +92,7 @@ class Source:
 
     @cached_property
     def _profiles(self) -> pl.DataFrame:
-        return self.dataset.users().sort(schemas.USER)
+        return self.dataset.users()
 
 
 def _outside(rows: pl.DataFrame, fold: int) -> pl.Series:

@@ -74,8 +74,7 @@ def _write_vectors(work: StageWork, source: Source, name: str, encoder: Encoder,
     *fit, serve = (_encoded(source, moment, encoder, name) for moment in source.moments)
     sign_up = _encoded_sign_ups(source, encoder, sign_up_hours)
     save_user_vectors(work.path(USER_VECTORS_FILE), UserVectors(name, tuple(fit), serve, sign_up))
-    ids = source.dataset.users().sort(schemas.USER)[schemas.USER_ID]
-    vectors_table(ids, serve).write_parquet(work.path(VECTORS_TABLE))
+    vectors_table(source.dataset.users()[schemas.USER_ID], serve).write_parquet(work.path(VECTORS_TABLE))
     work.row_counts |= {"users": len(serve), "users nothing is known of": int((~serve.any(axis=1)).sum())}
 
 

@@ -37,14 +37,13 @@ from towers.encoders.autoencoder.modalities import (
     collaborative_vectors,
     principal_vectors,
 )
-from towers.encoders.autoencoder.spec import SPEC_FILE, InputSpec, input_spec
+from towers.encoders.autoencoder.spec import FEATURES, SPEC_FILE, InputSpec, input_spec
 from towers.encoders.source import BLOCK_USERS, Source
 from towers.encoders.users import Users
 
 ONNX_FILE: Final = "encoder.onnx"
 WEIGHTS_FILE: Final = "weights.safetensors"
 TRAINING_FILE: Final = "training.json"
-_INPUT: Final = "features"
 #: How far the exported vectors may be from the trained ones.
 _TOLERANCE: Final = 1e-3
 
@@ -69,7 +68,7 @@ class AutoencoderEncoder:
 
     def encode_rows(self, rows: Floats) -> Floats:
         """Vectors of ready feature rows float32 [n, spec.dim]; zeros where nothing is known."""
-        (vectors,) = self.session.run(None, {_INPUT: rows})
+        (vectors,) = self.session.run(None, {FEATURES: rows})
         vectors[~something_known(rows, self.spec)] = 0
         out: Floats = vectors
         return out
@@ -180,7 +179,7 @@ def _known_rows(source: Source, spec: InputSpec, items: ItemTable, settings: Aut
 def _verify(exported: AutoencoderEncoder, model: Any, rows: Floats) -> None:
     from towers.backend import to_numpy
 
-    difference = float(np.abs(exported.encode_rows(rows) - to_numpy(model.encoder({_INPUT: rows}))).max())
+    difference = float(np.abs(exported.encode_rows(rows) - to_numpy(model.encoder({FEATURES: rows}))).max())
     if not difference <= _TOLERANCE:
         raise GraphkitError(
             "the exported encoder does not give the vectors that training gave",

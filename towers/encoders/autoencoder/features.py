@@ -59,9 +59,10 @@ def something_known(rows: Floats, spec: InputSpec) -> npt.NDArray[np.bool_]:
 def _windowed_means(users: Users, item_type: str, spec: InputSpec, items: ItemTable) -> Floats:
     """Means over the distinct items of each window, by strong rows: [n, windows x sum of widths]."""
     rows = _rows_of(users, item_type, spec.strong)
-    latest = rows.group_by(schemas.USER, schemas.ITEM).agg(pl.col(schemas.TIMESTAMP).max())
-    cell, inside = _cells(users, latest.sort(schemas.USER, schemas.ITEM), spec)
-    item = latest.sort(schemas.USER, schemas.ITEM)[schemas.ITEM].to_numpy()[inside]
+    pair = [schemas.USER, schemas.ITEM]
+    latest = rows.group_by(pair).agg(pl.col(schemas.TIMESTAMP).max()).sort(pair)
+    cell, inside = _cells(users, latest, spec)
+    item = latest[schemas.ITEM].to_numpy()[inside]
     shape = (users.count * spec.num_windows, len(items.vectors[item_type]))
     met = sparse.csr_array((np.ones(len(cell), np.float32), (cell, item)), shape=shape)
     sums, counts = (_within(met @ table[item_type], users.count, spec) for table in (items.vectors, items.known))

@@ -10,9 +10,8 @@ import numpy.typing as npt
 from graphkit.config.autoencoder import AutoencoderSection
 from towers.backend import keras, ops, to_numpy
 from towers.encoders.autoencoder.normaliser import LIMIT, Normaliser
+from towers.encoders.autoencoder.spec import FEATURES
 
-#: Name of the encoder's one input, float32 [n, dim], NaN where not known.
-FEATURES: Final = "features"
 _EPSILON: Final = 1e-6
 
 Tensors = dict[str, npt.NDArray[Any]]

@@ -13,6 +13,8 @@ from graphkit.histories import STRONG, WEAK
 from towers.encoders.source import Source
 
 SPEC_FILE: Final = "features.json"
+#: Name of the network's one input, float32 [n, dim], NaN where not known.
+FEATURES: Final = "features"
 #: A country or language of fewer users has no column of its own.
 _MIN_USERS: Final = 5
 

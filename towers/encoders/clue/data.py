@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,8 @@ from tokenizers import Tokenizer
 from graphkit import schemas
 from graphkit.config.sequence_encoders import TextSequenceSection
 from graphkit.errors import InputError
+from towers.encoders.clue.model import ContrastiveShape
+from towers.encoders.sequences.backbone import BackboneShape
 from towers.encoders.sequences.layout import MAX_HELD_OUT, Layout, first_rows, hold_out, put_together, sampled
 from towers.encoders.sequences.sequences import Ints, Sequences
 from towers.encoders.sequences.services import Services, find_services, first_values
@@ -65,6 +67,14 @@ class TrainingData:
     held_out: Ints
     timed: bool
 
+    def shape(self, settings: TextSequenceSection, out_dim: int | None = None) -> ContrastiveShape:
+        """What a model of these data is built from."""
+        return ContrastiveShape(
+            backbone=BackboneShape.of(settings, self.catalogue.vocabulary, len(self.services.counts), self.timed),
+            out_dim=out_dim,
+            initial_scale=settings.initial_scale,
+        )
+
 
 def read_training_data(source: Source, settings: TextSequenceSection, by_service: bool, seed: int) -> TrainingData:
     """Everything from before the label period; a user must have two rows (services), or a row of two behaviours.
@@ -106,11 +116,6 @@ def read_training_data(source: Source, settings: TextSequenceSection, by_service
         )
     train, held = hold_out(sampled(able, settings.max_users, seed), settings.validation_share, MAX_HELD_OUT, seed)
     return TrainingData(catalogue, services, layout, rows, train, held, meta.label_start is not None)
-
-
-def with_users(data: TrainingData, train: Ints, held_out: Ints) -> TrainingData:
-    """The same data with other users to train on and to hold out."""
-    return replace(data, train=train, held_out=held_out)
 
 
 def _able(rows: Sequences, by_service: bool) -> Ints:

@@ -76,16 +76,9 @@ class SimclrLearner:
     """Positives are two views of one user's behaviours, negatives all views of the batch's other users."""
 
     def __init__(
-        self,
-        model: Contrastive,
-        data: TrainingData,
-        team: Team,
-        contrast: int,
-        settings: SimclrSection,
-        seed: int,
+        self, model: Contrastive, data: TrainingData, team: Team, settings: SimclrSection, seed: int
     ) -> None:
-        self.model, self.data, self.team, self.contrast = model, data, team, contrast
-        self.settings, self.seed = settings, seed
+        self.model, self.data, self.team, self.settings, self.seed = model, data, team, settings, seed
         self.device = next(model.parameters()).device
 
     @property
@@ -104,11 +97,12 @@ class SimclrLearner:
 
     @torch.no_grad()
     def held_out_loss(self) -> float:
-        """The held-out users' loss, ``contrast`` of them at a time, always of the same views."""
+        """The held-out users' loss, a batch of them at a time, always of the same views."""
         rows = self.data.rows.of_users(self.data.held_out)
         views = self._views(rows, slice(0, len(rows)), np.random.default_rng([self.seed, 4]))
         assert views is not None  # narrows for mypy: somebody is held out
-        return _mean_over_parts(len(views), self.contrast, lambda part: ntxent_loss(views[part], self.model.scale))
+        size = self.settings.batch_size
+        return _mean_over_parts(len(views), size, lambda part: ntxent_loss(views[part], self.model.scale))
 
     def _views(self, rows: Sequences, own: slice, draw: np.random.Generator) -> Tensor | None:
         """f(z) of two views of each of the rows ``own``, float [n, 2, dim]; the views of all rows are drawn."""

@@ -35,5 +35,5 @@ def _recipe(config: Config) -> Recipe:
         by_service=False,
         settings=settings,
         out_dim=None,
-        learner=lambda model, data, team: SimclrLearner(model, data, team, settings.batch_size, settings, seed),
+        learner=lambda model, data, team: SimclrLearner(model, data, team, settings, seed),
     )

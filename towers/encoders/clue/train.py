@@ -16,8 +16,7 @@ from graphkit.training.distributed import Team, team_of_environment
 from graphkit.training.state import TrainingState
 from towers.encoders.clue.data import TrainingData, read_training_data
 from towers.encoders.clue.encoder import save_encoder
-from towers.encoders.clue.model import Contrastive, ContrastiveShape, new_model
-from towers.encoders.sequences.backbone import BackboneShape
+from towers.encoders.clue.model import Contrastive, new_model
 from towers.encoders.sequences.fit import Fit, Learner
 from towers.encoders.sequences.record import training_facts, write_training
 from towers.encoders.source import Source
@@ -51,12 +50,8 @@ def train_contrastive(source: Source, config: Config, recipe: Recipe, checkpoint
     device = choose_device(settings.device, team.local_rank, f"{recipe.name}.device")
     prepare(device, config.run.threads, team.local_world)
     data = read_training_data(source, settings, recipe.by_service, seed)
-    shape = ContrastiveShape(
-        backbone=BackboneShape.of(settings, data.catalogue.vocabulary, len(data.services.counts), data.timed),
-        out_dim=recipe.out_dim,
-        initial_scale=settings.initial_scale,
-    )
-    learner = recipe.learner(new_model(shape, seed).to(device), data, team)
+    model = new_model(data.shape(settings, recipe.out_dim), seed).to(device)
+    learner = recipe.learner(model, data, team)
     together = f", {team.world} processes" if team.world > 1 else ""
     _announce(recipe.name, data, f"on {device} in {precision_name(settings.precision, device)}{together}")
     fit = Fit(recipe.name, settings, seed, device, checkpoint_dir, team)

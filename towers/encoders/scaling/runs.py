@@ -16,8 +16,7 @@ from graphkit.config.encoder_scaling import Rung
 from graphkit.training.distributed import ALONE
 from towers.encoders.clue.data import TrainingData
 from towers.encoders.clue.learners import ClueLearner
-from towers.encoders.clue.model import ContrastiveShape, new_model
-from towers.encoders.sequences.backbone import BackboneShape
+from towers.encoders.clue.model import new_model
 from towers.encoders.sequences.fit import Fit
 from towers.encoders.sequences.record import num_parameters, pf_days
 from towers.encoders.sequences.sequences import Ints
@@ -89,7 +88,6 @@ def run_rung(
             "layers": rung.layers,
             "heads": rung.dim // 8,
             "feedforward": None,
-            "service_dim": None,
             "max_behaviours": rung.max_behaviours,
             "batch_size": rung.batch_size,
             "epochs": epochs,
@@ -97,12 +95,8 @@ def run_rung(
         }
     )
     own = replace(data, rows=data.rows.newest(rung.max_behaviours), train=train, held_out=users.validation)
-    shape = ContrastiveShape(
-        backbone=BackboneShape.of(settings, data.catalogue.vocabulary, len(data.services.counts), data.timed),
-        initial_scale=settings.initial_scale,
-    )
     contrast, seed = config.encoder_scaling.contrast, config.run.seed
-    learner = ClueLearner(new_model(shape, seed).to(device), own, ALONE, contrast)
+    learner = ClueLearner(new_model(data.shape(settings), seed).to(device), own, ALONE, contrast)
     state = Fit("clue", settings, seed, device, folder, ALONE).run(learner)
     tested = ClueLearner(state.model, replace(own, held_out=users.test), ALONE, contrast)
     parameters, steps = num_parameters(state.model), epochs * per_epoch

@@ -11,7 +11,7 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict
 
 from graphkit import schemas
-from towers.encoders.sequences.sequences import Ints, Sequences, part_into_rows
+from towers.encoders.sequences.sequences import Ints, Sequences, offsets, part_into_rows
 from towers.encoders.sequences.services import Services
 from towers.encoders.users import Users
 
@@ -85,7 +85,7 @@ def put_together(parts: Iterable[tuple[Sequences, int]]) -> Sequences:
     lengths = joined(lambda part: part.lengths)
     users = np.concatenate([np.zeros(0, np.int64), *(part.users + at for part, at in found)])
     return Sequences(
-        np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        offsets(lengths),
         users,
         joined(lambda part: part.items),
         joined(lambda part: part.services),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graphkit.config.sequence_encoders import ShopperbertSection
-from towers.encoders.sequences.sequences import Ints, Sequences
+from towers.encoders.sequences.sequences import Ints, Sequences, offsets
 from towers.encoders.shopperbert.augment import augmented
 from towers.encoders.shopperbert.data import Products, TrainingData
 from towers.encoders.shopperbert.masking import mask
@@ -74,8 +74,7 @@ def augment_some(rows: Sequences, settings: ShopperbertSection, draw: np.random.
         lengths[row] = len(places)
         parts.append(start + places)
     at = np.concatenate(parts)
-    indptr = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    return Sequences(indptr, rows.users, rows.items[at], rows.services[at], rows.times[at])
+    return Sequences(offsets(lengths), rows.users, rows.items[at], rows.services[at], rows.times[at])
 
 
 def to_tokens(

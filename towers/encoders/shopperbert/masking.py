@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from towers.encoders.sequences.sequences import Ints
+from towers.encoders.sequences.sequences import Ints, offsets
 
 MASKED: Final = 0.8
 EXCHANGED: Final = 0.1
@@ -28,7 +28,7 @@ def mask(lengths: Ints, share: float, draw: np.random.Generator) -> Masking:
     """
     count = int(lengths.sum())
     predicted = draw.random(count) < share
-    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)
+    starts = offsets(lengths)[:-1]
     none = np.add.reduceat(predicted, starts) == 0
     forced = starts + draw.integers(0, lengths)
     predicted[forced[none]] = True
