@@ -184,6 +184,12 @@ def test_the_largest_run_is_where_the_law_says(tmp_path: Path, factor: float, ve
     assert (outcome.verdict, outcome.value) == (verdict, pytest.approx(factor))
 
 
+def test_a_law_that_is_not_seen_to_fall_foretells_nothing(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    write_scaling(workspace, 0.0001)
+    assert found(workspace, "clue-law-largest").verdict == "undecided"
+
+
 @pytest.mark.parametrize(("factor", "verdict"), [(1.2, "holds"), (0.8, "does not hold"), (1.001, "undecided")])
 def test_a_bottleneck_is_above_the_law_at_its_own_computing(tmp_path: Path, factor: float, verdict: str) -> None:
     workspace = make(tmp_path)

@@ -18,7 +18,7 @@ from graphkit.artefacts import Batch
 from graphkit.claims.claim import ScalingMeasure
 from graphkit.claims.verdict import EXPONENT, NOT_MEASURED, RATIO, Outcome, side
 from graphkit.describe.figures import Figure
-from graphkit.describe.observations import FAILS, HOLDS
+from graphkit.describe.observations import FAILS, HOLDS, UNDECIDED
 
 _ON: Final = "CLUE's test loss"
 _FITTED: Final = "nothing"  # what is held back in the ladder itself
@@ -53,7 +53,8 @@ def _exponent(body: Body) -> Outcome:
 def _largest(body: Body) -> Outcome:
     loss, predicted = body["largest"]["test_loss"], Figure(**body["largest"]["predicted"])
     figure = _over(loss, predicted)
-    verdict = HOLDS if predicted.low <= loss <= predicted.high else FAILS
+    inside = HOLDS if body["exponent"]["low"] > 0 else UNDECIDED  # where nothing is seen to fall, nothing goes on
+    verdict = inside if predicted.low <= loss <= predicted.high else FAILS
     return _outcome(f"{_ON}, the largest run", verdict, figure, loss, predicted)
 
 
