@@ -475,8 +475,9 @@ def evaluate_users(
     """Measure frozen user vectors on tasks that they were not made for, in one table with intervals.
 
     Rows are the vectors of every user encoder there is, the mean embeddings of a user's history, which the others
-    are held against, NMF and popularity by demographics. Where a task has something to learn, a small MLP on the
-    vectors learns it from other users than it is measured on, and from an earlier time.
+    are held against, NMF, popularity by demographics, and where items are foreseen a hybrid factorisation as
+    LightFM is one. Where a task has something else to learn, a small MLP on the vectors learns it from other users
+    than it is measured on, and from an earlier time.
 
     \b
     Tasks:    future-listening   which items a user meets in the next days: accuracy, AUC

@@ -40,6 +40,7 @@ QUICK = (
     "downstream.sequence_dim=8",
     "downstream.sequence_layers=1",
     "downstream.lightgcn_epochs=2",
+    "downstream.hybrid_epochs=2",
     "downstream.bootstrap=100",
     "run.threads=1",
 )

@@ -79,9 +79,10 @@ class CreatorExamples:
         creators = self.examples.world.catalogue.size
         return {**self.examples.counts, "creators": creators, "items without a creator": self.without}
 
-    def measure(self, rival: Rival) -> Mapping[str, Figure]:
+    def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
         """The same row, over creators in the place of items."""
-        assert isinstance(rival, VectorRival | DemographicPopularity)  # narrows for mypy: there are no specialists
+        if not isinstance(rival, VectorRival | DemographicPopularity):
+            return None
         return self.examples.measure(replace(rival, world=self.examples.world))
 
 

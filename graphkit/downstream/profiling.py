@@ -18,6 +18,7 @@ from graphkit import schemas
 from graphkit.downstream.early_stopping import seeded, train
 from graphkit.downstream.figures import Averaged, Figure, MeanFigure
 from graphkit.downstream.pair_model import mlp
+from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.vector_rival import VectorRival
@@ -118,13 +119,15 @@ class ProfiledUsers:
         training = len(self.part(self.world.panel.training))
         return {"training users": training, "values": self.num_values, "users of a rare value": self.num_rare}
 
-    def measure(self, rival: Rival) -> Mapping[str, Figure]:
+    def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
         if isinstance(rival, VectorRival):
             seeds = range(self.world.settings.seeds)
             runs = [self._figures(self._predicted(rival, self.world.seed + seed)) for seed in seeds]
-        else:
+        elif isinstance(rival, DemographicPopularity):
             common = np.bincount(self.values[self.part(self.world.panel.training)]).argmax()
             runs = [self._figures(np.full(len(self.users), common))]
+        else:
+            return None
         return {metric: Averaged([run[metric] for run in runs]) for metric in runs[0]}
 
     def _figures(self, predicted: Longs) -> dict[str, Figure]:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.downstream.figures import Figure
+from graphkit.downstream.hybrid_mf import HybridRival
 from graphkit.downstream.moments import UNTIMED, Moment
 from graphkit.downstream.pair_examples import PairExamples, met_and_random
 from graphkit.downstream.pairs import Pairs
@@ -80,7 +81,9 @@ class NewUserExamples:
         return self.examples.counts
 
     def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
-        """A row with the vectors of sign-up; None where there are none."""
+        """A row as of sign-up; None where there are no such vectors."""
+        if isinstance(rival, HybridRival):
+            rival = rival.of_new_users()
         if isinstance(rival, VectorRival):
             own = rival.vectors.sign_up
             if own is None:

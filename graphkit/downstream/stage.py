@@ -17,6 +17,7 @@ from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
 from graphkit.downstream.domains import domain_correlations
 from graphkit.downstream.files import MAP_FILE, RESULTS_FILE, RESULTS_JSON
+from graphkit.downstream.hybrid_mf import HybridRival
 from graphkit.downstream.pair_model import num_parameters
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import representations
@@ -51,7 +52,8 @@ def evaluate_users(workspace: Workspace, config: Config) -> Batch:
     with workspace.begin(spec) as work:
         world = World.of(upstream, config)
         spaces = list(representations(world, upstream))
-        rivals: list[Rival] = [DemographicPopularity(world), *(VectorRival(world, space) for space in spaces)]
+        rows = (VectorRival(world, space) for space in spaces)
+        rivals: list[Rival] = [DemographicPopularity(world), HybridRival(world), *rows]
         found = _Laboratory(world, rivals)
         for task in ALL_TASKS:
             if config.downstream.tasks is None or task.name in config.downstream.tasks:
