@@ -27,7 +27,7 @@ from towers.encoders.autoencoder.modalities import (
     principal_vectors,
 )
 from towers.encoders.autoencoder.normaliser import fit_normaliser
-from towers.encoders.autoencoder.spec import InputSpec
+from towers.encoders.autoencoder.spec import InputSpec, input_spec
 from towers.encoders.source import Source
 from towers.encoders.users import Users, known_users
 
@@ -156,6 +156,34 @@ def test_without_timestamps_there_is_one_window_and_onboarding_always_counts() -
     found = blocks(feature_rows(users, spec, ITEMS), spec)
     np.testing.assert_allclose(found["book, all, text"], [[0.5, 0.5], [np.nan, np.nan]])
     np.testing.assert_allclose(found["onboarding, text"], [[1, 0], [np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("group", "gone"),
+    [
+        ("histories", [f"{t}, {days} days, text" for t in world.ITEMS for days in (7, 30, 182)]),
+        ("onboarding", ["onboarding, text", "languages"]),
+        ("static", ["country", "age"]),
+    ],
+)
+def test_a_group_of_features_that_is_left_out_has_no_column(tmp_path: Path, group: str, gone: list[str]) -> None:
+    people = world.people().with_columns(
+        registered_at=pl.lit(world.CUTOFF - timedelta(days=30)).dt.cast_time_unit("ms"),
+        onboarding_items=pl.lit(["podcast-1"]),
+        onboarding_languages=pl.lit(["sv"]),
+    )
+    batch = world.write_dataset(world.make_world(tmp_path), world.interactions(), users=people)
+    source, widths = Source(Dataset.open(batch), {}), {"text": 2}
+    vectors = {t: np.ones((count, 2), np.float32) for t, count in world.ITEMS.items()}
+    items = ItemTable.of(Modalities({"text": vectors}), tuple(world.ITEMS))
+    whole = input_spec(source, widths, load_config("default").autoencoder)
+    less = input_spec(source, widths, load_config("default", [f"autoencoder.without=[{group}]"]).autoencoder)
+    assert [block.name for block in whole.blocks if block not in less.blocks] == gone
+    users = source.users(source.moments[-1], 0, world.NUM_USERS)
+    found, left = (blocks(feature_rows(users, spec, items), spec) for spec in (whole, less))
+    assert set(found) - set(left) == set(gone)
+    for name, columns in left.items():
+        np.testing.assert_array_equal(columns, found[name])
 
 
 def test_normalisation_centres_columns_and_scales_blocks_by_what_is_known() -> None:

@@ -101,6 +101,10 @@ def test_differences_are_paired_and_held_against_the_mean_embeddings() -> None:
     assert better["half"]["value"] == pytest.approx(hard[:100].mean() + 0.01)
     assert better["half"]["num_users"] == 100
     assert "difference" not in next(row for row in rows if row["model"] == "mean embeddings")
+    turned = task_rows("t", figures, groups, 100, 0, "better")
+    mean = next(row for row in turned if row["model"] == "mean embeddings")
+    assert mean["difference_high"] == pytest.approx(-0.01)
+    assert "difference" not in next(row for row in turned if row["model"] == "better")
 
 
 def test_resamples_draw_as_many_users_as_there_are() -> None:

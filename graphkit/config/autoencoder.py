@@ -22,6 +22,11 @@ class AutoencoderSection(Section):
         description="the item vectors that are averaged: of the item's text (paper: audio), of what it stands "
         "together with (paper), of the graph network (ours)",
     )
+    without: tuple[Literal["histories", "onboarding", "static"], ...] = Field(
+        default=(),
+        description="input features left out (the paper's ablations): item vectors of what was met, choices on "
+        "registering, country and age",
+    )
     modality_dim: Positive = Field(default=80, description="width of each of them, at most (paper)")
     shrinkage: Annotated[float, Field(ge=0)] = Field(
         default=2, description="a mean over n items has n / (n + this) of its length: few items, little trust"

@@ -20,10 +20,15 @@ _DECIMALS = 9
 
 
 def task_rows(
-    task: str, figures: Mapping[str, Mapping[str, Figure]], groups: Mapping[str, Bools], resamples: int, seed: int
+    task: str,
+    figures: Mapping[str, Mapping[str, Figure]],
+    groups: Mapping[str, Bools],
+    resamples: int,
+    seed: int,
+    base: str = MEAN,
 ) -> list[Row]:
-    """Rows (``task``, ``group``, ``metric``, ``model``, ``value``, ``low``, ``high``, ``difference`` from the mean
-    embeddings with ``difference_low``, ``difference_high`` and ``relative`` to them, ``num_users``).
+    """Rows (``task``, ``group``, ``metric``, ``model``, ``value``, ``low``, ``high``, ``difference`` from the row
+    ``base`` with ``difference_low``, ``difference_high`` and ``relative`` to it, ``num_users``).
 
     ``figures`` are by model and metric; ``groups`` bool [n] of the task's n users. All models share the resamples of
     the users, so the differences are paired. Without anybody in a group, or with examples of one label alone, there
@@ -42,7 +47,7 @@ def task_rows(
                 if metric in found
             }
             about = {"task": task, "group": group, "metric": metric}
-            rows += [about | row | {"num_users": int(members.sum())} for row in _rows(measured)]
+            rows += [about | row | {"num_users": int(members.sum())} for row in _rows(measured, base)]
     return rows
 
 
@@ -52,17 +57,17 @@ def resampled_users(num_users: int, resamples: int, rng: np.random.Generator) ->
     return np.stack([np.bincount(picks, minlength=num_users) for picks in drawn]).astype(np.float64)
 
 
-def _rows(measured: Mapping[str, Floats]) -> Iterator[Row]:
+def _rows(measured: Mapping[str, Floats], base: str) -> Iterator[Row]:
     """Of each model the figure itself, then those of the resamples: float64 [1 + resamples]."""
-    base = measured.get(MEAN)
+    against = measured.get(base)
     for model, (value, *draws) in measured.items():
         if np.isnan(value):
             continue
         row: Row = {"model": model, "value": round(float(value), _DECIMALS), **_ends("", np.array(draws))}
-        if base is not None and model != MEAN:
-            row["difference"] = round(float(value - base[0]), _DECIMALS)
-            row |= _ends("difference_", np.array(draws) - base[1:])
-            row["relative"] = round(float(value / base[0] - 1), _DECIMALS) if base[0] else None
+        if against is not None and model != base:
+            row["difference"] = round(float(value - against[0]), _DECIMALS)
+            row |= _ends("difference_", np.array(draws) - against[1:])
+            row["relative"] = round(float(value / against[0] - 1), _DECIMALS) if against[0] else None
         yield row
 
 

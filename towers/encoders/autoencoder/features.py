@@ -43,7 +43,8 @@ class ItemTable:
 
 def feature_rows(users: Users, spec: InputSpec, items: ItemTable) -> Floats:
     """The input rows of ``users``: float32 [n, spec.dim], NaN where something is not known."""
-    vectors = [_windowed_means(users, item_type, spec, items) for item_type in spec.types]
+    types = spec.types if spec.histories else ()
+    vectors = [_windowed_means(users, item_type, spec, items) for item_type in types]
     counts = [_counts(users, t, signals, spec) for t in spec.types for signals in spec.signals.values()]
     return np.concatenate([*vectors, *counts, *_profile(users, spec, items)], axis=1)
 

@@ -17,6 +17,11 @@ SPEC_FILE: Final = "features.json"
 FEATURES: Final = "features"
 #: A country or language of fewer users has no column of its own.
 _MIN_USERS: Final = 5
+#: The users' columns behind the groups that ``autoencoder.without`` may leave out.
+_COLUMNS: Final = {
+    "onboarding": (schemas.ONBOARDING_ITEMS, schemas.ONBOARDING_LANGUAGES),
+    "static": (schemas.COUNTRY, schemas.AGE),
+}
 
 
 class Block(NamedTuple):
@@ -46,6 +51,7 @@ class InputSpec(BaseModel):
     tenure: bool = False
     onboarding: bool = False
     onboarding_days: int
+    histories: bool = True  # mean item vectors of what was met
 
     @property
     def num_windows(self) -> int:
@@ -60,6 +66,8 @@ class InputSpec(BaseModel):
     @property
     def vector_blocks(self) -> tuple[Block, ...]:
         """Mean item vectors per type, window and modality."""
+        if not self.histories:
+            return ()
         windows = [f"{days} days" for days in self.windows_days] or ["all"]
         return tuple(
             Block(f"{item_type}, {window}, {modality}", width)
@@ -93,8 +101,8 @@ class InputSpec(BaseModel):
 
 
 def input_spec(source: Source, modalities: dict[str, int], settings: AutoencoderSection) -> InputSpec:
-    """The blocks that the dataset has values for."""
-    meta, users = source.dataset.meta, source.dataset.users()
+    """The blocks that the dataset has values for, but for those of ``autoencoder.without``."""
+    meta, users = source.dataset.meta, source.dataset.users().drop(_left_out(settings), strict=False)
     timed = meta.label_start is not None
     return InputSpec(
         types=meta.types,
@@ -109,7 +117,12 @@ def input_spec(source: Source, modalities: dict[str, int], settings: Autoencoder
         tenure=timed and _has(users, schemas.REGISTERED_AT),
         onboarding=_has(users, schemas.ONBOARDING_ITEMS),
         onboarding_days=settings.onboarding_days,
+        histories="histories" not in settings.without,
     )
+
+
+def _left_out(settings: AutoencoderSection) -> list[str]:
+    return [column for group in settings.without for column in _COLUMNS.get(group, ())]
 
 
 def _has(users: pl.DataFrame, name: str) -> bool:
