@@ -77,8 +77,8 @@ def measure(
     config = load_config("default", sets)
     read = {stage: base.current(stage) for stage in ("dataset", "hgnn")}
     world = World.of(read, config)
-    for task in ALL_TASKS:
-        prepared = task.prepare(world) if task.name in tasks else NotApplicable("not asked for")
+    for task in (task for task in ALL_TASKS if task.name in tasks):
+        prepared = task.prepare(world)
         if isinstance(prepared, NotApplicable):
             print(f"{task.name}: {prepared.reason}")
             continue
