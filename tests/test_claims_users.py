@@ -16,12 +16,12 @@ from graphkit.artefacts import StageSpec, Workspace
 from graphkit.claims.claim import UsersMeasure, read_claims
 from graphkit.claims.measure import measure_claims
 from graphkit.claims.tables import outcome_text
-from graphkit.claims.user_claims import MEAN
 from graphkit.claims.verdict import Outcome
 from graphkit.config.downstream import TASKS
 from graphkit.downstream import representations
+from graphkit.downstream.files import MEAN
 from graphkit.downstream.next_item import rank_metrics
-from towers.encoders.scaling.power_law import fit_power_law
+from graphkit.power_law import fit_power_law
 from towers.encoders.scaling.runs import FACTORS, NOTHING
 
 SIZES = {"book": 15, "song": 40}
@@ -248,7 +248,6 @@ def test_a_gain_within_the_spread_over_seeds_is_undecided(tmp_path: Path) -> Non
 
 def test_names_are_those_of_the_laboratory() -> None:
     """What a claim names must be what the laboratory writes."""
-    assert MEAN == representations.MEAN
     listed = read_claims()
     measures = [one.measure for one in listed.claim if isinstance(one.measure, UsersMeasure)]
     assert {name for one in measures for name in (one.model, *one.peers)} == set(listed.rows)

@@ -14,8 +14,8 @@ from click.testing import Result
 from graphkit.config import load_config
 from graphkit.config.encoder_scaling import EncoderScalingSection, Rung
 from graphkit.errors import GraphkitError, InputError
+from graphkit.power_law import fit_power_law
 from towers.encoders.scaling import stage
-from towers.encoders.scaling.power_law import fit_power_law
 from towers.encoders.scaling.runs import NOTHING, planned
 from towers.encoders.sequences.record import pf_days
 

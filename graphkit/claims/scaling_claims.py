@@ -12,17 +12,15 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from scipy import stats
-
 from graphkit.artefacts import Batch
 from graphkit.claims.claim import ScalingMeasure
 from graphkit.claims.verdict import EXPONENT, NOT_MEASURED, RATIO, Outcome, side
 from graphkit.describe.figures import Figure
 from graphkit.describe.observations import FAILS, HOLDS, UNDECIDED
+from graphkit.power_law import PowerLaw
 
 _ON: Final = "CLUE's test loss"
 _FITTED: Final = "nothing"  # what is held back in the ladder itself
-_CONFIDENCE: Final = 0.95
 
 Body = Mapping[str, Any]
 
@@ -40,7 +38,8 @@ def judge_scaling(measure: ScalingMeasure, scaling: Batch | None, missing: str) 
     if not beside:
         why = "no factor was held back: run `graphkit encoder-scaling --set encoder_scaling.bottlenecks=true`"
         return [Outcome(_ON, NOT_MEASURED, why)]
-    return [_held_back(run, body["law"]) for run in beside]
+    law = PowerLaw(**body["law"] | {"exponent": Figure(**body["law"]["exponent"])})
+    return [_held_back(run, law) for run in beside]
 
 
 def _exponent(body: Body) -> Outcome:
@@ -54,12 +53,12 @@ def _largest(body: Body) -> Outcome:
     loss, predicted = body["largest"]["test_loss"], Figure(**body["largest"]["predicted"])
     figure = _over(loss, predicted)
     inside = HOLDS if body["exponent"]["low"] > 0 else UNDECIDED  # where nothing is seen to fall, nothing goes on
-    verdict = inside if predicted.low <= loss <= predicted.high else FAILS
+    verdict = inside if predicted.holds(loss) else FAILS
     return _outcome(f"{_ON}, the largest run", verdict, figure, loss, predicted)
 
 
-def _held_back(run: Body, law: Body) -> Outcome:
-    predicted = _predicted(law, run["pf_days"])
+def _held_back(run: Body, law: PowerLaw) -> Outcome:
+    predicted = law.predict(run["pf_days"])
     figure = _over(run["test_loss"], predicted)
     on = f"{_ON}, {run['held_back']} held back"
     return _outcome(on, side(figure, (1.0, math.inf)), figure, run["test_loss"], predicted)
@@ -75,12 +74,3 @@ def _outcome(on: str, verdict: str, figure: Figure, loss: float, predicted: Figu
     note = "one run; the interval is that of a prediction by the law of the other runs"
     values = f"loss {loss:.3f}, predicted {ends}"
     return Outcome(on, verdict, note, RATIO, figure.value, figure.low, figure.high, values)
-
-
-def _predicted(law: Body, compute: float) -> Figure:
-    """The loss of one more run of so many PF-days, with its prediction interval."""
-    x, n = math.log(compute), law["n"]
-    line = math.log(law["scale"]) - law["exponent"]["value"] * x
-    beside = 1 + 1 / n + (x - law["mean_log_compute"]) ** 2 / law["sum_of_squares"]
-    margin = float(stats.t.ppf((1 + _CONFIDENCE) / 2, n - 2)) * law["spread"] * math.sqrt(beside)
-    return Figure(math.exp(line), math.exp(line - margin), math.exp(line + margin))

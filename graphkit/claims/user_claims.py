@@ -18,11 +18,9 @@ from graphkit.artefacts import Batch
 from graphkit.claims.claim import ClaimList, UsersMeasure
 from graphkit.claims.verdict import DIFFERENCE, NOT_MEASURED, Outcome, side, worst
 from graphkit.describe.figures import Figure
-from graphkit.downstream.files import RESULTS_JSON
+from graphkit.downstream.files import MEAN, RESULTS_JSON
 
 Row = dict[str, Any]
-#: The row that all others are held against, as the laboratory calls it (``downstream.representations``).
-MEAN: Final = "mean embeddings"
 _UNPAIRED: Final = "from both rows' differences to the mean embeddings: wider than a paired interval of the two"
 
 

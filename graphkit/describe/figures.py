@@ -33,6 +33,10 @@ class Figure:
         low, high = np.quantile(draws, [0.025, 0.975])
         return cls(value, float(low), float(high))
 
+    def holds(self, x: float) -> bool:
+        """Whether ``x`` lies in the interval."""
+        return self.low <= x <= self.high
+
 
 @dataclass(frozen=True)
 class NotMeasurable:

@@ -1,4 +1,4 @@
-"""The files of a ``downstream`` batch, named where naming them loads nothing."""
+"""The files of a ``downstream`` batch and its first row, named where naming them loads nothing."""
 
 from __future__ import annotations
 
@@ -7,3 +7,5 @@ from typing import Final
 RESULTS_FILE: Final = "results.parquet"
 RESULTS_JSON: Final = "results.json"
 MAP_FILE: Final = "map.parquet"
+#: The row that the others are held against.
+MEAN: Final = "mean embeddings"

@@ -14,14 +14,13 @@ from threadpoolctl import threadpool_limits
 
 from graphkit import schemas
 from graphkit.artefacts import Batch
+from graphkit.downstream.files import MEAN
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.world import World
 from graphkit.stages import ENCODERS
 from graphkit.user_vectors import load_user_vectors
 from graphkit.vectors import USER_VECTORS_FILE
 
-#: The row that the others are held against.
-MEAN: Final = "mean embeddings"
 NMF: Final = "NMF"
 
 Floats = npt.NDArray[np.float32]

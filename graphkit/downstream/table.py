@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.downstream.figures import Figure
-from graphkit.downstream.representations import MEAN
+from graphkit.downstream.files import MEAN
 from graphkit.evaluation.bootstrap import interval
 
 Row = dict[str, Any]

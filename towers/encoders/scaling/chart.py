@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from towers.encoders.scaling.power_law import PowerLaw
+from graphkit.power_law import PowerLaw
 from towers.encoders.scaling.runs import NOTHING, Run
 
 _COLOURS: Final = ("#e69f00", "#009e73", "#cc79a7", "#d55e00")

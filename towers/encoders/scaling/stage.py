@@ -15,11 +15,11 @@ from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
+from graphkit.power_law import PowerLaw, fit_power_law
 from graphkit.progress import say
 from graphkit.training.device import choose_device, prepare
 from towers.encoders.clue.data import TrainingData, read_training_data
 from towers.encoders.scaling.chart import draw_scaling
-from towers.encoders.scaling.power_law import PowerLaw, fit_power_law
 from towers.encoders.scaling.runs import NOTHING, Run, Users, planned, run_rung
 from towers.encoders.source import Source
 

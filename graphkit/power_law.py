@@ -9,20 +9,9 @@ from typing import Final
 import numpy as np
 from scipy import stats
 
+from graphkit.describe.figures import Figure
+
 _CONFIDENCE: Final = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A value with the ends of its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def holds(self, x: float) -> bool:
-        """Whether ``x`` lies in it."""
-        return self.low <= x <= self.high
 
 
 @dataclass(frozen=True)
@@ -31,20 +20,20 @@ class PowerLaw:
     natural logarithms, ``r_squared`` the share of the variance of log loss that the line explains."""
 
     scale: float
-    exponent: Interval
+    exponent: Figure
     r_squared: float
     spread: float
     n: int
     mean_log_compute: float
     sum_of_squares: float  # of log compute around its mean
 
-    def predict(self, compute: float) -> Interval:
+    def predict(self, compute: float) -> Figure:
         """The loss of one more run, with its prediction interval."""
         x = np.log(compute)
         line = float(np.log(self.scale) - self.exponent.value * x)
         beside = 1 + 1 / self.n + (x - self.mean_log_compute) ** 2 / self.sum_of_squares
         margin = _quantile(self.n) * self.spread * float(np.sqrt(beside))
-        return Interval(*(float(np.exp(line + part)) for part in (0.0, -margin, margin)))
+        return Figure(*(float(np.exp(line + part)) for part in (0.0, -margin, margin)))
 
 
 def fit_power_law(compute: Sequence[float], loss: Sequence[float]) -> PowerLaw:
@@ -57,7 +46,7 @@ def fit_power_law(compute: Sequence[float], loss: Sequence[float]) -> PowerLaw:
     residuals = y - start - slope * x
     spread = float(np.sqrt((residuals**2).sum() / (n - 2)))
     margin = _quantile(n) * spread / np.sqrt(square)
-    exponent = Interval(-slope, float(-slope - margin), float(-slope + margin))
+    exponent = Figure(-slope, float(-slope - margin), float(-slope + margin))
     explained = 1 - float((residuals**2).sum() / ((y - y.mean()) ** 2).sum())
     return PowerLaw(float(np.exp(start)), exponent, explained, spread, n, float(x.mean()), square)
 
