@@ -1,6 +1,7 @@
 """The serving bundle's files and ``bundle.json``: what the export writes and serving reads.
 
-``index/<type>.ann``, ``.voy``  Annoy or Voyager index of a target type; its ids are item rows; none if it is exact
+``index/<type>.ann``           Annoy index of a target type (``.voy`` Voyager, ``.faiss`` FAISS, none if it is exact);
+                               its ids are item rows
 ``item_vectors.safetensors``   item tower outputs, ``<type>`` float32 [num_items, dim], L2-normalised
 ``embeddings.safetensors``     HGNN embeddings of every type, ``<type>`` float32 [num_items, embedding_dim]
 ``pooled_vectors.safetensors`` only where the user tower pools other item vectors than these: the same for those
@@ -56,8 +57,8 @@ class IndexMeta(BaseModel):
 
     ``exact`` has no file: all item vectors are scored. ``longest`` is the greatest length of an item vector where one
     more column made all equally long (``graphkit.indexes.lengths``), None where none was needed. ``effort`` is what a
-    search for 100 items spends (Annoy's ``search_k``, Voyager's ``query_ef``), ``recall`` the share of the exact 100
-    that it found for users whom it was not tuned on.
+    search for 100 items spends (Annoy's ``search_k``, Voyager's ``query_ef``, candidates taken from FAISS),
+    ``recall`` the share of the exact 100 that it found for users whom it was not tuned on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

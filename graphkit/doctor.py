@@ -18,7 +18,7 @@ from graphkit.config import Config
 Status = Literal["ok", "note", "problem"]
 _NEEDED: Final = (
     "polars", "numpy", "scipy", "torch", "sentence-transformers", "tensorflow", "keras", "annoy", "voyager",
-    "onnxruntime",
+    "faiss-cpu", "onnxruntime",
 )  # fmt: skip
 _LOW_DISK_GIB: Final = 2
 

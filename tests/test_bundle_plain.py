@@ -43,7 +43,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def programs(folder: Path) -> list[str]:
     text = (folder / "README.md").read_text(encoding="utf-8")
     found = re.findall(r"```python\n(.*?)```", text.partition("## Without graphkit")[2], flags=re.DOTALL)
-    assert [("annoy" in program, "tensorflow" in program) for program in found] == [(True, False), (False, True)]
+    assert [("onnxruntime" in program, "tensorflow" in program) for program in found] == [
+        (True, False),
+        (False, True),
+    ]
     return found
 
 
@@ -82,8 +85,10 @@ def test_they_are_about_ten_lines(tiny: Workspace) -> None:
         ("towers.pooled=text",),
         ('towers.user_inputs=["history"]',),
         ('towers.user_inputs=["demographics"]',),
+        ("export.index=voyager",),
+        ("export.index=faiss",),
     ],
-    ids=["text pooled", "means alone", "nothing pooled"],
+    ids=["text pooled", "means alone", "nothing pooled", "voyager", "faiss"],
 )
 def test_they_fit_the_towers_that_were_trained(tmp_path: Path, settings: tuple[str, ...]) -> None:
     workspace = trained(tmp_path, *settings)

@@ -121,7 +121,7 @@ def test_onnx_and_saved_model_give_the_trained_vectors(tiny_workspace: Workspace
     np.testing.assert_allclose(by_tensorflow["user_vector"].numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("voyager", "voy"), ("exact", None)])
+@pytest.mark.parametrize(("kind", "suffix"), [("voyager", "voy"), ("faiss", "faiss"), ("exact", None)])
 def test_another_kind_of_index_ranks_the_same(bundle: Batch, tmp_path: Path, kind: str, suffix: str | None) -> None:
     from graphkit import Bundle
     from towers.export import export_bundle

@@ -8,6 +8,7 @@ from graphkit import bundle_format as files
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.histories import Pool
 from graphkit.indexes.annoy import AnnoyForest
+from graphkit.indexes.faiss import lists_for
 from graphkit.user_features import FeatureSpec
 from towers.frozen import OUTPUT, SIGNATURE
 
@@ -54,6 +55,11 @@ best = index.get_nns_by_vector({query}, 10, search_k={effort})
     "voyager": """index = voyager.Index.load("{index}")
 best = index.query(np.float32({query}), 10, query_ef={effort})[0].tolist()
 """,
+    "faiss": """index = faiss.read_index("{index}")
+index.nprobe = {lists}
+near = index.search(np.float32([{query}]), {effort})[1][0]
+best = near[np.argsort(-load_file("{item_vectors}")["{target}"][near] @ vector)[:10]].tolist()
+""",
     "exact": """best = np.argsort(-load_file("{item_vectors}")["{target}"] @ vector)[:10].tolist()
 """,
 }
@@ -81,8 +87,9 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
         "output": OUTPUT,
         "index": index.file,
         "width": index.dim + (index.longest is not None),
-        "query": "vector" if index.longest is None else "[*vector, 0]",
+        "query": _query(index),
         "effort": _effort(index),
+        "lists": lists_for(_effort(index), index.num_items),
         "item_vectors": files.ITEM_VECTORS_FILE,
         "items": files.ITEMS_FILE,
         "target": meta.targets[0],
@@ -102,7 +109,16 @@ def _quoted(pool: Pool, spec: FeatureSpec) -> str:
     return f'"{pool.name}"' if spec.half_life_days else f'("{pool.item_type}", "{pool.group}")'
 
 
+def _query(index: IndexMeta) -> str:
+    """The user's vector, with zeros for the columns that the index has more."""
+    columns = index.dim + (index.longest is not None)
+    more = columns - index.dim + (columns % 2 if index.kind == "faiss" else 0)
+    return f"[*vector{', 0' * more}]" if more else "vector"
+
+
 def _effort(index: IndexMeta) -> int:
     """What a search may spend; where graphkit would score every item (``ItemIndex``), enough to look at all."""
+    if index.kind == "faiss":
+        return min(index.effort, index.num_items)
     small = index.kind == "annoy" and AnnoyForest.looks_at(index.effort) >= index.num_items
     return 1000 * index.num_items if small else index.effort

@@ -76,6 +76,8 @@ users what is popular. `graphkit bundle verify .` proves that this folder gives 
 _INDEX: Final = {
     "annoy": "`index/<type>.ann` | Annoy, angular, dimension {dim}; search_k is `effort` in `{bundle_file}`",
     "voyager": "`index/<type>.voy` | Voyager, cosine, dimension {dim}; query_ef is `effort` in `{bundle_file}`",
+    "faiss": "`index/<type>.faiss` | FAISS, inner product, dimension {dim}; `effort` in `{bundle_file}` is "
+    "how many to re-score",
     "exact": "no index | all item vectors are scored",
 }
 _POOLED_VECTORS: Final = "| `{file}` | text vectors per type, which the user tower pools, float32 [items, {dim}] |\n"

@@ -20,7 +20,7 @@ from graphkit.config.towers import TowersSection
 from graphkit.errors import did_you_mean
 from graphkit.stages import ALL_STAGES, ENCODERS, Stage, vector_stages
 
-IndexKind = Literal["annoy", "voyager", "exact"]
+IndexKind = Literal["annoy", "voyager", "faiss", "exact"]
 
 #: Simple peers, in the order of the tables. The first five are the default: they take minutes where the rest take a
 #: quarter of an hour (the preset ``laboratory`` has all).
@@ -189,7 +189,7 @@ class ExportSection(Section):
     """The serving bundle."""
 
     index: IndexKind = Field(
-        default="annoy", description="annoy (mapped from its file), voyager (faster, in memory) or exact"
+        default="annoy", description="annoy (mapped), voyager or faiss (faster, in memory) or exact"
     )
     recall: Share = Field(
         default=0.98, description="share of the exact top 100 that a search finds; its effort is tuned until it does"

@@ -9,13 +9,14 @@ import numpy as np
 from annoy import AnnoyIndex
 
 from graphkit.errors import ArtefactError
-from graphkit.indexes.base import Floats, Items
+from graphkit.indexes.base import Floats, Items, Units
 
 
 class AnnoyForest:
     """``effort`` is Annoy's ``search_k``: the candidates that are taken out of the trees."""
 
     suffix: ClassVar = ".ann"
+    tolerance: ClassVar = 1e-4
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -49,8 +50,9 @@ class AnnoyForest:
     def __len__(self) -> int:
         return max(0, int(self._index.get_n_items()))  # noise can be read as a number below 0
 
-    def vector(self, item: int) -> Floats:
-        return np.array(self._index.get_item_vector(item), dtype=np.float32)
+    def difference(self, rows: Items, units: Units) -> float:
+        stored = np.array([self._index.get_item_vector(item) for item in rows.tolist()], dtype=np.float32)
+        return float(np.abs(stored - units(rows)).max())
 
     def search(self, query: Floats, n: int, effort: int) -> Items:
         return np.array(self._index.get_nns_by_vector(query, n, effort), dtype=np.int64)

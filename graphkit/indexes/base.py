@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
@@ -10,6 +11,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
 Items = npt.NDArray[np.int64]
+#: The unit vectors [n, dim] of n items.
+Units = Callable[[Items], Floats]
 
 
 class SearchGraph(Protocol):
@@ -19,6 +22,8 @@ class SearchGraph(Protocol):
     """
 
     suffix: ClassVar[str]
+    #: What ``difference`` may be for the vectors that were indexed.
+    tolerance: ClassVar[float]
 
     @classmethod
     def build(cls, path: Path, vectors: Floats, seed: int, **settings: Any) -> None:
@@ -30,11 +35,14 @@ class SearchGraph(Protocol):
 
     def __len__(self) -> int: ...
 
-    def vector(self, item: int) -> Floats:
-        """The unit vector that was indexed as ``item``."""
+    def difference(self, rows: Items, units: Units) -> float:
+        """How far what was indexed for some ``rows`` is from the unit vectors that it should be."""
 
     def search(self, query: Floats, n: int, effort: int) -> Items:
-        """About the ``n`` items of the smallest angle to ``query``, which is not zero; fewer where it finds fewer."""
+        """Items of small angles to ``query``, which is not zero, about the ``n`` smallest among them.
+
+        Fewer where it finds fewer.
+        """
 
     @staticmethod
     def looks_at(effort: int) -> int:

@@ -51,7 +51,7 @@ class ItemIndex:
             effort = self._effort_for(n)
             while self._graph.looks_at(effort) < self.num_items:
                 items = self._graph.search(as_query(query, self._longest), n, effort)
-                if len(items) == n:
+                if len(items) >= n:
                     return best(items, self.dots(query, items), n)
                 effort *= 2
         return nearest_exact(self._vectors, query, n)

@@ -17,7 +17,6 @@ from graphkit.indexes.tune import Asked, halves, least_effort
 
 #: Vectors of an index that are held against the item vectors on opening.
 _PROBES: Final = 32
-_PROBE_TOLERANCE: Final = 1e-4
 
 
 def make_index(
@@ -65,8 +64,8 @@ def open_index(folder: Path, about: IndexMeta, vectors: Floats) -> ItemIndex:
     sizes = f"{len(graph)} in the index, vectors {vectors.shape}"
     _require_same(path, about, sizes, vectors.shape == (len(graph), about.dim) and len(graph) == about.num_items)
     probes = np.unique(np.linspace(0, len(vectors) - 1, _PROBES).astype(np.int64))
-    differs = _farthest(graph, vectors, probes, about.longest)
-    _require_same(path, about, f"vectors that differ by {differs:.2g}", differs <= _PROBE_TOLERANCE)
+    differs = graph.difference(probes, lambda items: as_directions(vectors[items], about.longest))
+    _require_same(path, about, f"vectors that differ by {differs:.2g}", differs <= graph.tolerance)  # not by NaN
     return ItemIndex(vectors, graph, about.effort, about.longest)
 
 
@@ -80,14 +79,11 @@ def library_of(kind: IndexKind) -> type[SearchGraph] | None:
         from graphkit.indexes.voyager import VoyagerGraph
 
         return VoyagerGraph
+    if kind == "faiss":
+        from graphkit.indexes.faiss import FaissLists
+
+        return FaissLists
     return None
-
-
-def _farthest(graph: SearchGraph, vectors: Floats, probes: np.ndarray, longest: float | None) -> float:
-    expected = as_directions(vectors[probes], longest)
-    stored = np.stack([graph.vector(int(item)) for item in probes])
-    difference = np.abs(stored - expected).max()
-    return float(difference) if np.isfinite(difference) else float("inf")
 
 
 def _require_same(path: Path, about: IndexMeta, found: str, fits: bool) -> None:

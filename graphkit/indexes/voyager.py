@@ -9,7 +9,7 @@ import numpy as np
 from voyager import Index, RecallError, Space
 
 from graphkit.errors import ArtefactError
-from graphkit.indexes.base import Floats, Items
+from graphkit.indexes.base import Floats, Items, Units
 
 #: Links of a vector on each layer (twice as many on the lowest), and the width of the search that chooses them.
 _LINKS: Final = 16
@@ -20,6 +20,7 @@ class VoyagerGraph:
     """``effort`` is HNSW's ``ef``: how many of the nearest so far are followed up."""
 
     suffix: ClassVar = ".voy"
+    tolerance: ClassVar = 1e-4
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -59,8 +60,9 @@ class VoyagerGraph:
     def __len__(self) -> int:
         return len(self._index)
 
-    def vector(self, item: int) -> Floats:
-        return np.asarray(self._index.get_vector(item), dtype=np.float32)
+    def difference(self, rows: Items, units: Units) -> float:
+        stored = np.array([self._index.get_vector(item) for item in rows.tolist()], dtype=np.float32)
+        return float(np.abs(stored - units(rows)).max())
 
     def search(self, query: Floats, n: int, effort: int) -> Items:
         try:
