@@ -51,3 +51,21 @@ def test_ties_follow_the_seed_and_not_the_row_of_the_item() -> None:
 def test_a_row_that_is_the_same_for_all_is_read_as_it_stands() -> None:
     same = np.broadcast_to(np.array([3, 1, 2], np.float32), (2, 3))
     assert top_items(same, NOTHING, np.arange(3), 2).tolist() == [[0, 2], [0, 2]]
+
+
+@given(
+    seed=st.integers(0, 1000),
+    length=st.sampled_from([1, 10, 100, 600]),
+    levels=st.sampled_from([2, 30, 10_000]),
+    hidden=st.sampled_from([0, 5, 300, 4000]),
+)
+def test_a_large_catalogue_is_the_sorted_one_too(seed: int, length: int, levels: int, hidden: int) -> None:
+    """Where lists are short beside it, what their last place needs is estimated, also if the best are hidden."""
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, levels, (2, 5000)).astype(np.float32)
+    gone = np.sort(np.argsort(-scores[0], kind="stable")[:hidden])  # the best of the first row
+    ties = tie_order(5000, seed)
+    left = np.setdiff1d(np.arange(5000), gone)
+    expected = [left[np.lexsort((-ties[left], -row[left]))][:length].tolist() for row in scores]
+    found = top_items(scores, (np.repeat([0, 1], hidden), np.tile(gone, 2).astype(np.int32)), ties, length)
+    assert [row[row >= 0].tolist() for row in found] == expected

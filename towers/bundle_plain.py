@@ -87,7 +87,7 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
         "output": OUTPUT,
         "index": index.file,
         "width": index.dim + (index.longest is not None),
-        "query": _query(index),
+        "query": "vector" if index.longest is None else "[*vector, 0]",
         "effort": _effort(index),
         "lists": lists_for(_effort(index), index.num_items),
         "item_vectors": files.ITEM_VECTORS_FILE,
@@ -107,13 +107,6 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
 
 def _quoted(pool: Pool, spec: FeatureSpec) -> str:
     return f'"{pool.name}"' if spec.half_life_days else f'("{pool.item_type}", "{pool.group}")'
-
-
-def _query(index: IndexMeta) -> str:
-    """The user's vector, with zeros for the columns that the index has more."""
-    columns = index.dim + (index.longest is not None)
-    more = columns - index.dim + (columns % 2 if index.kind == "faiss" else 0)
-    return f"[*vector{', 0' * more}]" if more else "vector"
 
 
 def _effort(index: IndexMeta) -> int:

@@ -6,12 +6,17 @@ by popularity, and a model that scores nothing must not profit from that.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from graphkit.compiled import compiled
+
+#: Lanes to estimate the worst score of a list by, at the least.
+_LANES: Final = 1024
+#: Scores that are compared with the worst one kept at once, in the processor's wide registers.
+_STEP: Final = 64
 
 Longs = npt.NDArray[np.int64]
 
@@ -43,25 +48,50 @@ def _scan(scores: Any, start: Any, masked: Any, ties: Any, found: Any) -> None:
     length = found.shape[1]
     value = np.empty(length, np.float32)
     item = np.empty(length, np.int64)
+    lanes = np.empty(max(_LANES, 8 * length), np.float32)
     for row in range(num_rows):
-        size, worst, first = 0, np.float32(-np.inf), 0
+        of_row = scores[row]
+        worst = _reached(of_row, lanes, length + start[row + 1] - start[row])
+        size, first = 0, 0
         for stop in range(start[row], start[row + 1] + 1):  # the items between two that are masked
             last = masked[stop] if stop < start[row + 1] else num_items
-            for i in range(first, last):
-                score = scores[row, i]
-                if score < worst:  # nearly all of them
+            for begin in range(first, last, _STEP):
+                part = of_row[begin : min(begin + _STEP, last)]
+                hits = 0
+                for score in part:
+                    hits += score >= worst
+                if hits == 0:  # nearly always
                     continue
-                if size < length:
-                    _rise(value, item, ties, size, score, i)
-                    size += 1
-                elif score > worst or ties[i] > ties[item[0]]:
-                    _sink(value, item, ties, size, score, i)
-                if size == length:
-                    worst = value[0]
+                for i in range(begin, begin + len(part)):
+                    score = of_row[i]
+                    if score < worst:
+                        continue
+                    if size < length:
+                        _rise(value, item, ties, size, score, i)
+                        size += 1
+                    elif score > worst or ties[i] > ties[item[0]]:
+                        _sink(value, item, ties, size, score, i)
+                    if size == length:
+                        worst = value[0]
             first = last + 1
         for place in range(size - 1, -1, -1):
             found[row, place] = item[0]
             _sink(value, item, ties, place, value[place], item[place])
+
+
+@compiled
+def _reached(scores: Any, lanes: Any, count: int) -> Any:
+    """What at least ``count`` of the scores reach: that many of the greatest of each lane do, lanes being every
+    ``len(lanes)``-th score; -inf where there are too few scores to tell."""
+    width = len(lanes)
+    if len(scores) < 2 * width or count > width // 2:
+        return np.float32(-np.inf)
+    lanes[:] = scores[:width]
+    for begin in range(width, len(scores) - width + 1, width):
+        part = scores[begin : begin + width]
+        for lane in range(width):
+            lanes[lane] = max(lanes[lane], part[lane])
+    return np.partition(lanes, width - count)[width - count]
 
 
 @compiled

@@ -1,7 +1,7 @@
 """FAISS: inverted lists of short codes, scanned in registers, read into memory when they are opened.
 
 Each unit vector is kept as the nearest of about sqrt(num_items) centres and the difference to it, product-quantised
-to 4 bits for every two dimensions (Jégou et al. 2011, "Product quantization for nearest neighbor search"; André et
+to 4 bits a dimension (Jégou et al. 2011, "Product quantization for nearest neighbor search"; André et
 al. 2017, "Accelerated nearest neighbor search with Quick ADC"). That ranks roughly: the exact dot products that
 ``ItemIndex`` makes of the candidates decide.
 """
@@ -9,6 +9,7 @@ al. 2017, "Accelerated nearest neighbor search with Quick ADC"). That ranks roug
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
@@ -18,20 +19,20 @@ import numpy as np
 from graphkit.errors import ArtefactError
 from graphkit.indexes.base import Floats, Items, Units
 
-_DIMS_A_CODE: Final = 2
+#: Values that each dimension has in the codes.
 _CODES: Final = 16
 #: Items that are found beside one whose vector is checked.
 _PROBED: Final = 10
 #: Codes that are scanned for each candidate that is kept: by measurement, among 50,000 to 250,000 items.
-_SCANNED: Final = 64
+_SCANNED: Final = 192
 
 
 class FaissLists:
     """``effort`` is how many candidates are kept of ``_SCANNED`` times as many codes, those of the nearest lists."""
 
     suffix: ClassVar = ".faiss"
-    #: Codes give cosines to about a quarter.
-    tolerance: ClassVar = 0.5
+    #: Codes give cosines to about a tenth.
+    tolerance: ClassVar = 0.3
 
     def __init__(self, index: Any) -> None:
         self._index = index
@@ -42,14 +43,12 @@ class FaissLists:
         faiss.omp_set_num_threads(1)
         num_items, dim = vectors.shape
         lists = num_lists(num_items)
-        codes = -(-dim // _DIMS_A_CODE)
-        name = f"IVF{lists},PQ{codes}x4fsr"
-        index = faiss.index_factory(codes * _DIMS_A_CODE, name, faiss.METRIC_INNER_PRODUCT)
+        index = faiss.index_factory(dim, f"IVF{lists},PQ{dim}x4fsr", faiss.METRIC_INNER_PRODUCT)
         for clustering in (index.cp, index.pq.cp):
             clustering.seed, clustering.min_points_per_centroid = seed, 1
         rows = np.resize(np.arange(num_items), max(num_items, _CODES))  # as many as there are codes, at the least
-        index.train(_even(vectors[rows]))
-        index.add(_even(vectors))
+        index.train(vectors[rows])
+        index.add(vectors)
         faiss.write_index(index, str(path))
 
     @classmethod
@@ -65,12 +64,11 @@ class FaissLists:
                 found=str(error).splitlines()[0],
                 fix="run `graphkit export` again",
             ) from None
-        expected = -(-dim // _DIMS_A_CODE) * _DIMS_A_CODE
-        if not isinstance(index, faiss.IndexIVFPQFastScan) or index.d != expected or rest:
+        if not isinstance(index, faiss.IndexIVFPQFastScan) or index.d != dim or rest:
             raise ArtefactError(
                 "not the FAISS index of these vectors",
                 where=str(path),
-                expected=f"an IndexIVFPQFastScan of dimension {expected}, and nothing more",
+                expected=f"an IndexIVFPQFastScan of dimension {dim}, and nothing more",
                 found=f"{type(index).__name__} of dimension {index.d}, and {len(rest)} bytes",
                 fix="run `graphkit export` again",
             )
@@ -97,10 +95,14 @@ class FaissLists:
     def _search(self, query: Floats, kept: int) -> tuple[Floats, Items]:
         """About the cosines of the items that look nearest, best first, and those items."""
         faiss.omp_set_num_threads(1)  # of the calling thread: one query is too little work to share out
-        parameters = faiss.SearchParametersIVF(nprobe=lists_for(kept, len(self)))
-        cosines, items = self._index.search(_even(query[None]), kept, params=parameters)
+        cosines, items = self._index.search(query[None], kept, params=_probing(lists_for(kept, len(self))))
         found = items[0] >= 0
         return cosines[0][found], items[0][found]
+
+
+@lru_cache
+def _probing(lists: int) -> Any:
+    return faiss.SearchParametersIVF(nprobe=lists)
 
 
 def num_lists(num_items: int) -> int:
@@ -112,9 +114,3 @@ def lists_for(kept: int, num_items: int) -> int:
     """How many lists a search looks through (``nprobe``) to keep so many candidates."""
     lists = num_lists(num_items)
     return min(lists, math.ceil(kept * _SCANNED * lists / num_items))
-
-
-def _even(vectors: Floats) -> Floats:
-    """With as many columns as the codes cover: of an odd number, one more of zeros."""
-    filled = np.pad(vectors, ((0, 0), (0, vectors.shape[1] % _DIMS_A_CODE)))
-    return np.ascontiguousarray(filled, dtype=np.float32)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from graphkit.indexes.exact import best
 from graphkit.indexes.item_index import ItemIndex
 from graphkit.serving.edges import EdgeScores
 
@@ -22,30 +21,25 @@ def blended_top(
 ) -> tuple[Items, Floats]:
     """The ``k`` best ``allowed`` items [num_items], best first, by edges / std + ``towers_weight`` * dot / std.
 
-    ``vector`` [dim] is the user's. Both spreads are over the whole type: that of the dot products follows from the
-    covariance of the item vectors. Scored are the items with the strongest edges, those that the index gives, and
-    those whose edges are strong enough to be among the best with the dot product of the index' last one; the index
-    is asked for more until none left out can be among the best (the threshold algorithm of Fagin et al. 2001). Where
-    few are allowed, all those are scored instead. The list is the exact one where the index gives the nearest items;
-    what an approximate one passes over can be missing unless edges lead to it.
+    ``vector`` [dim] is the user's; equal scores come by row. Both spreads are over the whole type: that of the dot
+    products follows from the covariance of the item vectors. Scored are the items that the index gives, those with
+    the strongest edges, and those whose edges are strong enough to be among the best with the dot product of the
+    index' last one; the index is asked for more until none left out can be among the best (the threshold algorithm of
+    Fagin et al. 2001). Where few are allowed, all those are scored instead. The list is the exact one where the index
+    gives the nearest items; what an approximate one passes over can be missing unless edges lead to it.
     """
     user = _Blend.of(index, vector, edges, towers_weight, allowed)
     num_allowed = int(np.count_nonzero(allowed))
     wanted = _first_wanted(k, num_allowed, index.num_items)
-    head, _ = best(user.reached, user.along, 2 * k)
-    near, others = np.empty(0, np.int64), user.weight * index.greatest_dot(vector)  # what others have at most
-    while True:
-        items, scores = user.best(np.union1d(head, near), k)
-        able = user.reached if len(items) < k else user.reached[user.along + np.float32(others) >= scores[-1]]
-        if len(near) or len(able) <= len(head):
-            items, scores = user.best(np.union1d(np.union1d(head, near), able), k)
-            if len(items) == k and scores[-1] >= others:
-                return items, scores
-        if wanted == index.num_items or index.looks_at(wanted) >= num_allowed:
-            return user.best(np.flatnonzero(allowed), k)
+    while wanted < index.num_items and index.looks_at(wanted) < num_allowed:
         near, dots = index.nearest(vector, wanted)
-        near, others = near[allowed[near]], user.weight * float(dots[-1])
+        shown, others = allowed[near], user.weight * float(dots[-1])
+        items, scores = user.best(near[shown], dots[shown], others, k)
+        if len(items) == k and scores[-1] >= others:
+            return items, scores
         wanted = min(4 * wanted, index.num_items)
+    every = np.flatnonzero(allowed)
+    return user.best(every, index.dots(vector, every), 0.0, k)
 
 
 @dataclass(frozen=True)
@@ -65,13 +59,36 @@ class _Blend:
         along = edges.values[listed] * np.float32(over_spread(1.0, edges.spread()))
         return cls(index, vector, weight, edges.items[listed], along)
 
-    def best(self, items: Items, k: int) -> tuple[Items, Floats]:
-        """The ``k`` best of ``items``, ascending and allowed, best first, with their scores."""
-        scores = (np.float32(self.weight) * self.index.dots(self.vector, items)).astype(np.float32)
-        if len(self.reached):
-            at = np.minimum(np.searchsorted(self.reached, items), len(self.reached) - 1)
-            scores += np.where(self.reached[at] == items, self.along[at], np.float32(0))
-        return best(items, scores, k)
+    def best(self, near: Items, dots: Floats, others: float, k: int) -> tuple[Items, Floats]:
+        """The ``k`` best, best first, with their scores: of the items ``near``, whose dot products are ``dots``, and
+        of the reached ones, where the towers bring those that are not near ``others`` at most."""
+        scores = np.float32(self.weight) * dots
+        place = np.searchsorted(self.reached, near)
+        both = np.append(self.reached, -1)[place] == near
+        scores[both] += self.along[place[both]]
+        left = np.ones(len(self.reached), dtype=bool)
+        left[place[both]] = False
+        items = near
+        able = left & (self.along + np.float32(others) >= _nth_greatest(scores, k))
+        if np.count_nonzero(able) > 2 * k:  # with the strongest scored, fewer of the others are
+            strongest = left & (self.along >= _nth_greatest(self.along, 2 * k))
+            items, scores = self._with(items, scores, strongest)
+            able &= ~strongest & (self.along + np.float32(others) >= _nth_greatest(scores, k))
+        items, scores = self._with(items, scores, able)
+        few = np.flatnonzero(scores >= _nth_greatest(scores, k))
+        order = few[np.lexsort((items[few], -scores[few]))][:k]
+        return items[order], scores[order]
+
+    def _with(self, items: Items, scores: Floats, more: Flags) -> tuple[Items, Floats]:
+        """``items`` and ``scores``, and those of ``more`` [len(self.reached)] of the reached ones."""
+        added = self.reached[more]
+        theirs = np.float32(self.weight) * self.index.dots(self.vector, added) + self.along[more]
+        return np.concatenate([items, added]), np.concatenate([scores, theirs])
+
+
+def _nth_greatest(values: Floats, n: int) -> float:
+    """The n-th greatest of the values, -inf where there are fewer."""
+    return float(np.partition(values, -n)[-n]) if len(values) >= n else -np.inf
 
 
 def over_spread(value: float, spread: float) -> float:

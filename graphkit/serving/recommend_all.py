@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from graphkit import schemas
 from graphkit.artefacts.disk import fsync
@@ -68,7 +69,7 @@ def recommend_all(
     allowed = {item_type: bundle.allowed(item_type, filters) for item_type in item_types or bundle.meta.targets}
     partial = out.with_name(f".{out.name}.partial")
     try:
-        with GrowingTable(partial) as table:
+        with GrowingTable(partial) as table, threadpool_limits(1, "blas"):  # the blocks are shared out, not a product
             rows = {t: _write(table, _Lists.of(bundle, t, k, about), threads) for t, about in allowed.items()}
         fsync(partial)
         partial.replace(out)
