@@ -4,7 +4,7 @@ python benchmarks/serving.py WORKSPACE --users 2000 -k 100
 
 The workspace has a current bundle (`large_bundle.py` makes one of any size).
 A recommendation is the whole of it: histories and features to the user tower's inputs, the tower, the edges, the
-index, the blend, what was seen struck out, and names looked up; "towers" is a part of that, the inputs, the vector and
+index, the blend, what was seen struck out, and names looked up; "towers" is a part of that: inputs, vector and
 the nearest k. Each target type in turn, in one process, after 50 unmeasured ones; the users are a seeded sample of
 those with a history.
 """
