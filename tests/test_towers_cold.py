@@ -30,7 +30,7 @@ def margins(root: Path, *sets: str) -> dict[str, float]:
     for epoch in range(1, 9):
         run_epoch(towers, task, epoch, Alone())
     podcasts, own = task.feed.items["podcast"], (USERS[:, None] + np.arange(ITEMS["podcast"])) % 2 == 0
-    hidden = podcasts.with_embedding(np.zeros((ITEMS["podcast"], DIM), np.float32))
+    hidden = podcasts.as_of(np.zeros((ITEMS["podcast"], DIM), np.float32), podcasts.popularity)
     nothing = ("podcast", np.ones(len(USERS), dtype=bool))
 
     def margin(users: np.ndarray, items: np.ndarray) -> float:

@@ -45,6 +45,7 @@ VARIANTS = {
     "weak alone": ("towers.user_inputs=[weak]", "towers.pooled=text", "towers.item_inputs=[hgnn]"),
     "no counts": ("towers.user_inputs=[demographics,history,weak]", "towers.item_inputs=[genre]"),
     "categories alone": ("towers.item_inputs=[creator]",),
+    "popularity": ("towers.item_inputs=[hgnn]", "towers.popularity_days=[7,400]"),
 }
 
 
@@ -187,11 +188,13 @@ def test_the_item_s_inputs_are_the_ones_named() -> None:
         "creator": ([[], []], {"creator": ("Ann",)}, ()),
     }
     for name, (dense, categorical, genres) in expected.items():
-        found = item_features(items, text, embedding, TowersSection.model_validate({"item_inputs": [name]}))
+        found = item_features(
+            items, text, embedding, text[:, :0], TowersSection.model_validate({"item_inputs": [name]})
+        )
         assert found.inputs(np.arange(2)).dense.tolist() == dense
         assert (found.spec.categorical, found.spec.genres) == (categorical, genres)
         assert found.num_items == 2
-        later = found.with_embedding(embedding + 1).inputs(np.arange(2)).dense.tolist()
+        later = found.as_of(embedding + 1, text[:, :0]).inputs(np.arange(2)).dense.tolist()
         assert later == ([[6], [7]] if name == "hgnn" else dense)
 
 
@@ -205,7 +208,7 @@ def test_what_is_left_must_be_there(tmp_path: Path) -> None:
     bare = Dataset.current(workspace).items("podcast").with_columns(genre=pl.lit(None, pl.String))
     zeros = np.zeros((ITEMS["podcast"], 1), np.float32)
     with pytest.raises(InputError, match="item tower has no input left"):
-        item_features(bare, zeros, zeros, TowersSection(item_inputs=("genre",)))
+        item_features(bare, zeros, zeros, zeros[:, :0], TowersSection(item_inputs=("genre",)))
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def test_item_features_by_hand() -> None:
     )
     text = np.arange(8, dtype=np.float32).reshape(4, 2)
     embedding = np.arange(4, dtype=np.float32).reshape(4, 1)
-    features = item_features(items, text, embedding, TowersSection(max_creators=9, max_genres=9))
+    features = item_features(items, text, embedding, embedding[:, :0], TowersSection(max_creators=9, max_genres=9))
     assert features.spec.categorical == {"language": ("sv",), "creator": ("Ann",)}
     assert features.spec.genres == ("crime", "poetry")
     dense, categorical, genres = features.inputs(np.array([3, 0, 1, 2]))
@@ -157,7 +157,7 @@ def test_vocabularies_keep_the_commonest_values() -> None:
     column = ["c"] * 2 + ["b"] * 3 + ["a"] * 2
     items = pl.DataFrame({"language": column, "genre": column, "creator": column})
     zeros = np.zeros((7, 1), dtype=np.float32)
-    spec = item_features(items, zeros, zeros, TowersSection(max_creators=2, max_genres=1)).spec
+    spec = item_features(items, zeros, zeros, zeros[:, :0], TowersSection(max_creators=2, max_genres=1)).spec
     assert spec.categorical["creator"] == ("a", "b")
     assert spec.genres == ("b",)
 

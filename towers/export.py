@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 from safetensors.numpy import save_file
 
 from graphkit import bundle_format as files
@@ -33,6 +31,7 @@ from graphkit.user_vectors import known_vectors
 from graphkit.vectors import Vectors, load_vectors, save_vectors
 from towers.bundle_readme import bundle_readme
 from towers.frozen import save_onnx, save_saved_model
+from towers.popularity import users_met
 from towers.proof import same_vectors, tower_vectors
 from towers.replay import Replay
 from towers.user_spec import user_features
@@ -178,20 +177,9 @@ def _write_tables(work: StageWork, sources: Sources, meta: BundleMeta) -> None:
     everything = read_histories(sources.dataset, sources.dataset.meta.cutoff)
     seen = {p: h for p, h in everything.items() if p.group == STRONG}
     save_histories(work.path(files.SEEN_FILE), seen)
-    counts = {name: _recent_users(sources.dataset, name, meta.popularity_days) for name in meta.targets}
+    dataset = sources.dataset
+    counts = {t: users_met(dataset, t, dataset.meta.cutoff, meta.popularity_days) for t in meta.targets}
     save_file(counts, work.path(files.POPULARITY_FILE))
-
-
-def _recent_users(dataset: Dataset, item_type: str, days: int) -> npt.NDArray[np.int32]:
-    """Distinct train users of each item in the last ``days`` before the cut-off (without one: all of train)."""
-    rows = dataset.interactions(schemas.TRAIN, dataset.meta.strong).filter(pl.col(schemas.ITEM_TYPE) == item_type)
-    if (cutoff := dataset.meta.cutoff) is not None:
-        time = pl.col(schemas.TIMESTAMP)
-        rows = rows.filter((time < cutoff) & (time >= cutoff - timedelta(days=days)))
-    users = rows.group_by(schemas.ITEM).agg(pl.col(schemas.USER).n_unique()).collect()
-    counts = np.zeros(dataset.meta.num_items[item_type], dtype=np.int32)
-    counts[users[schemas.ITEM].to_numpy()] = users[schemas.USER].to_numpy()
-    return counts
 
 
 def _write_adjacency(work: StageWork, sources: Sources, most: int) -> None:

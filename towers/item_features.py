@@ -1,4 +1,4 @@
-"""The item towers' inputs: text and HGNN embeddings, language, creator and genres of every catalogue item."""
+"""The item towers' inputs: text and HGNN embeddings, language, creator, genres and popularity of every item."""
 
 from __future__ import annotations
 
@@ -33,11 +33,12 @@ class ItemSpec(BaseModel):
     embedding_dim: int
     categorical: dict[str, tuple[str, ...]] = {}
     genres: tuple[str, ...] = ()
+    popularity_dim: int = 0
 
     @property
     def dense_dim(self) -> int:
-        """Width of the dense input: the text embedding, then the HGNN embedding; either may be left out."""
-        return self.text_dim + self.embedding_dim
+        """Width of the dense input: the text embedding, the HGNN embedding, log counts; each may be left out."""
+        return self.text_dim + self.embedding_dim + self.popularity_dim
 
 
 class ItemInputs(NamedTuple):
@@ -55,6 +56,7 @@ class ItemFeatures:
     spec: ItemSpec
     text: Floats  # [num_items, text_dim]
     embedding: Floats  # [num_items, embedding_dim]
+    popularity: Floats  # [num_items, popularity_dim]
     categorical: npt.NDArray[np.int32]  # [num_items, len(spec.categorical)]
     genres: History  # genre columns per item
 
@@ -62,9 +64,9 @@ class ItemFeatures:
     def num_items(self) -> int:
         return len(self.text)
 
-    def with_embedding(self, embedding: Floats) -> ItemFeatures:
-        """The same items with the HGNN embeddings of another snapshot, if the tower takes them at all."""
-        return replace(self, embedding=embedding[:, : self.spec.embedding_dim])
+    def as_of(self, embedding: Floats, popularity: Floats) -> ItemFeatures:
+        """The same items with the HGNN embeddings, if the tower takes them at all, and counts of another snapshot."""
+        return replace(self, embedding=embedding[:, : self.spec.embedding_dim], popularity=popularity)
 
     def inputs(self, items: Ints) -> ItemInputs:
         """The inputs of ``items`` [n]."""
@@ -72,7 +74,7 @@ class ItemFeatures:
         genres = np.zeros((len(items), 1 + len(self.spec.genres)), dtype=np.float32)
         genres[row, genre] = 1
         genres /= genres.sum(axis=1, keepdims=True)
-        dense = np.concatenate([self.text[items], self.embedding[items]], axis=1)
+        dense = np.concatenate([self.text[items], self.embedding[items], self.popularity[items]], axis=1)
         return ItemInputs(dense, self.categorical[items], genres)
 
     @cached_property
@@ -83,13 +85,15 @@ class ItemFeatures:
     def without_embedding(self, inputs: ItemInputs, hidden: Flags) -> ItemInputs:
         """``inputs`` [n] with zeros for the HGNN embedding in the rows that are True in ``hidden`` [n]."""
         dense = inputs.dense.copy()
-        dense[hidden, self.spec.text_dim :] = 0
+        dense[hidden, self.spec.text_dim : self.spec.text_dim + self.spec.embedding_dim] = 0
         return inputs._replace(dense=dense)
 
 
-def item_features(items: pl.DataFrame, text: Floats, embedding: Floats, settings: TowersSection) -> ItemFeatures:
-    """The features of one type's catalogue ``items`` (sorted by item) that ``settings.item_inputs`` name;
-    vocabularies keep the commonest values.
+def item_features(
+    items: pl.DataFrame, text: Floats, embedding: Floats, popularity: Floats, settings: TowersSection
+) -> ItemFeatures:
+    """The features of one type's catalogue ``items`` (sorted by item) that ``settings.item_inputs`` name, and
+    ``popularity`` [num_items, columns]; vocabularies keep the commonest values.
 
     Raises InputError where the items have none of them.
     """
@@ -109,11 +113,12 @@ def item_features(items: pl.DataFrame, text: Floats, embedding: Floats, settings
         embedding_dim=embedding.shape[1],
         categorical={name: words for name, words in vocabularies.items() if words},
         genres=common if "genre" in wanted else (),
+        popularity_dim=popularity.shape[1],
     )
     _require_an_input(spec, settings)
     columns = [_ids(items[name].to_list(), words) for name, words in spec.categorical.items()]
     table = np.stack(columns, axis=1) if columns else np.zeros((items.height, 0), dtype=np.int32)
-    return ItemFeatures(spec, text, embedding, table, _genre_columns(genres, spec.genres))
+    return ItemFeatures(spec, text, embedding, popularity, table, _genre_columns(genres, spec.genres))
 
 
 def _require_an_input(spec: ItemSpec, settings: TowersSection) -> None:

@@ -21,6 +21,7 @@ from graphkit.user_features import FeatureSpec, Floats, UserFeatures
 from graphkit.user_vectors import UserVectors
 from graphkit.vectors import EMBEDDINGS_FILE, Vectors, load_vectors
 from towers.item_features import ItemFeatures, item_features
+from towers.popularity import popularity_inputs
 from towers.user_spec import feature_spec, user_features
 from towers.vector_inputs import read_vectors, vector_inputs
 
@@ -33,7 +34,7 @@ class Sources:
     dataset: Dataset
     embeddings: dict[str, Vectors]
     text: Vectors
-    items: dict[str, ItemFeatures]  # with fit embeddings
+    items: dict[str, ItemFeatures]  # as of the start of the label period
     settings: TowersSection
     vectors: tuple[UserVectors, ...] = ()
 
@@ -47,7 +48,11 @@ class Sources:
 
     def serving_items(self) -> dict[str, ItemFeatures]:
         """The target types' items as of the cut-off."""
-        return {t: items.with_embedding(self.embeddings[SERVE][t]) for t, items in self.items.items()}
+        days, end = self.settings.popularity_days, self.features_end(SERVE)
+        return {
+            t: items.as_of(self.embeddings[SERVE][t], popularity_inputs(self.dataset, t, end, days))
+            for t, items in self.items.items()
+        }
 
     def pooled(self, snapshot: str) -> Vectors:
         """The item vectors that users' histories are means of, per type."""
@@ -83,7 +88,9 @@ def read_sources(upstream: Mapping[str, Batch], settings: TowersSection) -> Sour
         text[item_type] = _checked(graph, encoded, item_type, count)
     _check_width(hgnn, embeddings)
     targets = _targets(opened)
-    items = {t: item_features(opened.items(t), text[t], embeddings[FIT][t], settings) for t in targets}
+    days, end = settings.popularity_days, opened.meta.label_start
+    popularity = {t: popularity_inputs(opened, t, end, days) for t in targets}
+    items = {t: item_features(opened.items(t), text[t], embeddings[FIT][t], popularity[t], settings) for t in targets}
     user_vectors = read_vectors(upstream, settings.user_vectors, opened.meta)
     return Sources(opened, embeddings, text, items, settings, user_vectors)
 

@@ -53,7 +53,8 @@ def item_tower(item_type: str, spec: ItemSpec, settings: TowersSection, precisio
     dense = keras.Input((spec.dense_dim,), name="dense", dtype="float32")
     categorical = keras.Input((len(spec.categorical),), name="categorical", dtype="int32")
     genres = keras.Input((1 + len(spec.genres),), name="genres", dtype="float32")
-    parts = [dense * _scale([spec.text_dim, spec.embedding_dim])] if spec.dense_dim else []
+    scale = np.append(_scale([spec.text_dim, spec.embedding_dim]), np.ones(spec.popularity_dim, np.float32))
+    parts = [dense * scale] if spec.dense_dim else []
     parts += _embedded(categorical, spec.categorical, settings.category_dim)
     if spec.genres:  # the mean of the genres' embeddings
         parts.append(keras.layers.Dense(settings.category_dim, use_bias=False, name="genre_embedding")(genres))

@@ -35,6 +35,11 @@ class TowersSection(Section):
         "genre",
         "creator",
     )
+    popularity_days: tuple[Positive, ...] = Field(
+        default=(),
+        description="inputs of the item towers too: how many users met an item in the last so many days, for each of "
+        "these; needs timestamps",
+    )
     pooled: Literal["hgnn", "text"] = Field(default="hgnn", description="the item vectors that are averaged")
     user_vectors: tuple[str, ...] = Field(
         default=(),
