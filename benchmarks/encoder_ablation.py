@@ -22,7 +22,7 @@ from graphkit.artefacts import Batch, Workspace
 from graphkit.config import load_config
 from graphkit.downstream.figures import Averaged, Figure
 from graphkit.downstream.representations import encoder_vectors
-from graphkit.downstream.table import task_rows
+from graphkit.downstream.table import task_cells
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.vector_rival import VectorRival
@@ -87,8 +87,8 @@ def measure(
             runs = [prepared.measure(rival(world, batch)) for batch in batches]
             figures[variant] = {metric: Averaged([run[metric] for run in runs]) for metric in runs[0]}
         groups = {"all": world.panel.groups(prepared.users)["all"]}
-        table = task_rows(task.name, figures, groups, config.downstream.bootstrap, world.seed, FULL)
-        for row in table:
+        cells = task_cells(task.name, figures, groups, config.downstream.bootstrap, world.seed)
+        for row in (row for cell in cells for row in cell.rows(FULL)):
             kept = {name: round(v, 4) if isinstance(v := row.get(name), float) else v for name in SHOWN}
             yield {"task": row["task"], "metric": row["metric"], **kept}
 

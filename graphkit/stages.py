@@ -11,12 +11,14 @@ from typing import Final, NamedTuple
 
 class Stage(NamedTuple):
     """``sections`` of the configuration and ``upstream`` stages that decide a batch; ``optional`` ones of them are
-    read where they are there."""
+    read where they are there. ``revision`` counts changes of what its files hold: a batch of an earlier one is made
+    again."""
 
     command: str
     sections: tuple[str, ...]
     upstream: tuple[str, ...] = ()
     optional: tuple[str, ...] = ()
+    revision: int = 0
 
 
 #: In the order in which they run. ``run`` is a section of every stage.
@@ -57,7 +59,11 @@ SIDE_STAGES: Final = {
     **ENCODERS,
     "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
     "downstream": Stage(
-        "graphkit evaluate-users", ("downstream", "sign_up"), ("dataset", "graph", "hgnn", *ENCODERS), tuple(ENCODERS)
+        "graphkit evaluate-users",
+        ("downstream", "sign_up"),
+        ("dataset", "graph", "hgnn", *ENCODERS),
+        tuple(ENCODERS),
+        revision=1,
     ),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
     USER_VECTORS: Stage("graphkit import-user-vectors", (), ("dataset",)),

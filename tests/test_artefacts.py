@@ -10,6 +10,7 @@ import pytest
 from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.config import Config, load_config
 from graphkit.errors import ArtefactError, WorkspaceError
+from graphkit.stages import ALL_STAGES
 
 CONFIG = load_config("default")
 
@@ -40,6 +41,15 @@ def test_settings_of_another_stage_do_not_change_a_batch_id() -> None:
     changed = load_config("default", ["hgnn.epochs=3"])
     assert StageSpec.of("dataset", CONFIG).batch_id == StageSpec.of("dataset", changed).batch_id
     assert StageSpec.of("hgnn", CONFIG).batch_id != StageSpec.of("hgnn", changed).batch_id
+
+
+def test_a_batch_of_files_that_hold_something_else_by_now_is_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {stage: StageSpec.of(stage, CONFIG).batch_id for stage in ("dataset", "downstream")}
+    revised = ALL_STAGES["downstream"]._replace(revision=ALL_STAGES["downstream"].revision + 1)
+    monkeypatch.setitem(ALL_STAGES, "downstream", revised)
+    after = {stage: StageSpec.of(stage, CONFIG).batch_id for stage in before}
+    assert after["dataset"] == before["dataset"]
+    assert after["downstream"] != before["downstream"]
 
 
 def test_a_flipped_byte_is_refused_by_name(workspace: Workspace) -> None:

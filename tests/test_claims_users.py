@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from evaluation_world import random_rows, write_dataset
 from results_world import CONFIG, NUM_USERS, OURS, noisy, write_evaluation
 
-from graphkit.artefacts import StageSpec, Workspace
+from graphkit.artefacts import Batch, StageSpec, Workspace
 from graphkit.claims.claim import UsersMeasure, read_claims
 from graphkit.claims.measure import measure_claims
 from graphkit.claims.tables import outcome_text
@@ -25,8 +26,8 @@ from graphkit.power_law import fit_power_law
 from towers.encoders.scaling.runs import FACTORS, NOTHING
 
 SIZES = {"book": 15, "song": 40}
-#: model: value, then its difference from the mean embeddings with the ends.
-Rows = dict[str, tuple[float, float, float, float]]
+#: (model, peer): the difference with its ends.
+Leads = dict[tuple[str, str], tuple[float, float, float]]
 
 
 def make(root: Path, planted: bool = False) -> Workspace:
@@ -41,35 +42,38 @@ def found(workspace: Workspace, name: str) -> Outcome:
 
 
 def write_laboratory(
-    workspace: Workspace, tables: dict[tuple[str, str, str], Rows], left_out: dict[str, str] | None = None
-) -> None:
-    """A ``downstream`` batch; ``tables`` are by task, metric and group. The mean embeddings have 0.5 everywhere."""
-    rows = []
-    for (task, metric, group), models in tables.items():
+    workspace: Workspace,
+    tables: dict[tuple[str, str, str], Leads],
+    left_out: dict[str, str] | None = None,
+    intervals: bool = True,
+) -> Batch:
+    """A ``downstream`` batch; ``tables`` are by task, metric and group. Whoever is a peer first has 0.5."""
+    rows, comparisons = [], []
+    for (task, metric, group), leads in tables.items():
         place = {"task": task, "group": group, "metric": metric, "num_users": 50}
-        rows.append(place | {"model": MEAN, "value": 0.5, "low": 0.4, "high": 0.6} | _difference(None, None, None))
-        for model, (value, *difference) in models.items():
-            rows.append(place | {"model": model, "value": value, "low": 0, "high": 1} | _difference(*difference))
+        values: dict[str, float] = {}
+        for (model, peer), (value, low, high) in leads.items():
+            values.setdefault(model, values.setdefault(peer, 0.5) + value)
+            comparisons.append(place | {"model": model, "peer": peer, "value": value, "low": low, "high": high})
+        ends = {"low": 0.0, "high": 1.0} if intervals else {"low": None, "high": None}
+        rows += [place | {"model": model, "value": value} | ends for model, value in values.items()]
     with workspace.begin(StageSpec.of("downstream", CONFIG, [workspace.current("dataset")])) as work:
         body = {"tasks": {row["task"]: {"users": 50} for row in rows}, "left_out": left_out or {}, "results": rows}
         work.path("results.json").write_text(json.dumps(body))
-        work.commit()
+        pl.DataFrame(comparisons if intervals else []).write_parquet(work.path("comparisons.parquet"))
+        return work.commit()
 
 
-def _difference(value: float | None, low: float | None, high: float | None) -> dict[str, float | None]:
-    return {"difference": value, "difference_low": low, "difference_high": high}
-
-
-def ahead(lead: float, error: float = 0.01) -> tuple[float, float, float, float]:
-    return 0.5 + lead, lead, lead - error, lead + error
+def ahead(lead: float, error: float = 0.01) -> tuple[float, float, float]:
+    return lead, lead - error, lead + error
 
 
 @pytest.mark.parametrize(
     ("lead", "verdict"), [(0.03, "holds"), (-0.03, "does not hold"), (0.005, "undecided"), (-0.005, "undecided")]
 )
-def test_against_the_mean_embeddings_their_own_interval_decides(tmp_path: Path, lead: float, verdict: str) -> None:
+def test_the_interval_of_the_two_rows_decides(tmp_path: Path, lead: float, verdict: str) -> None:
     workspace = make(tmp_path)
-    write_laboratory(workspace, {("future-listening", "AUC", "all"): {"autoencoder": ahead(lead)}})
+    write_laboratory(workspace, {("future-listening", "AUC", "all"): {("autoencoder", MEAN): ahead(lead)}})
     outcome = found(workspace, "users-future-average-auc")
     assert outcome.verdict == verdict
     assert (outcome.value, outcome.low, outcome.high) == pytest.approx((lead, lead - 0.01, lead + 0.01))
@@ -78,32 +82,36 @@ def test_against_the_mean_embeddings_their_own_interval_decides(tmp_path: Path, 
     assert outcome_text(outcome).endswith(f"autoencoder {0.5 + lead:.3f}, mean embeddings 0.500")
 
 
-def test_of_two_other_rows_the_interval_ends_where_theirs_do_at_worst(tmp_path: Path) -> None:
+def test_two_rows_are_compared_with_each_other_whatever_they_are_to_the_mean(tmp_path: Path) -> None:
+    """The wide intervals around the mean say nothing; a pair that is stored the other way round is turned."""
     workspace = make(tmp_path)
-    models = {"clue": (0.6, 0.1, 0.08, 0.11), "simclr": (0.53, 0.03, 0.0, 0.04), "shopperbert": ahead(0.07, 0.02)}
-    write_laboratory(workspace, {("next-item", "MRR, sampled", "all"): models})
+    leads = {(name, MEAN): ahead(0.0, 0.5) for name in ("clue", "simclr", "shopperbert")}
+    leads |= {("simclr", "clue"): (-0.07, -0.08, -0.04), ("shopperbert", "clue"): (-0.01, -0.03, 0.02)}
+    leads |= {("shopperbert", "simclr"): (0.06, 0.05, 0.09)}
+    write_laboratory(workspace, {("next-item", "MRR, sampled", "all"): leads})
     outcome = found(workspace, "clue-simclr")
-    assert (outcome.value, outcome.low, outcome.high) == pytest.approx((0.07, 0.08 - 0.04, 0.11 - 0.0))
+    assert (outcome.value, outcome.low, outcome.high) == pytest.approx((0.07, 0.04, 0.08))
     assert outcome.verdict == "holds"
-    assert "wider than a paired interval" in outcome.note
+    assert outcome.note == "50 users, one training of an encoder"
     assert found(workspace, "clue-shopperbert").verdict == "undecided"
-    assert found(workspace, "clue-simclr-shopperbert").value == pytest.approx(-0.04)
+    against = found(workspace, "clue-simclr-shopperbert")
+    assert (against.verdict, against.value, against.low) == ("does not hold", -0.06, -0.09)
     missing = found(workspace, "clue-bst")
     assert (missing.verdict, missing.value) == ("not measured", None)
     assert "BST is not in the laboratory's table" in missing.note
 
 
 def test_more_for_cold_users_than_for_heavy_ones(tmp_path: Path) -> None:
-    """Leads of 0.06 - 0.01 and 0.02 - 0.03, whose halves of the intervals are 0.02 each and combine as 0.02 √2."""
+    """Leads of 0.05 and -0.01, whose halves of the intervals are 0.02 each and combine as 0.02 √2."""
     workspace = make(tmp_path)
-    for cold, verdict in ((0.06, "holds"), (0.02, "undecided"), (-0.06, "does not hold")):
+    for cold, verdict in ((0.05, "holds"), (0.01, "undecided"), (-0.07, "does not hold")):
         tables = {
-            ("next-item", "NDCG@10, sampled", "cold"): {"shopperbert": ahead(cold), "BST": ahead(0.01)},
-            ("next-item", "NDCG@10, sampled", "heavy"): {"shopperbert": ahead(0.02), "BST": ahead(0.03)},
+            ("next-item", "NDCG@10, sampled", "cold"): {("shopperbert", "BST"): ahead(cold, 0.02)},
+            ("next-item", "NDCG@10, sampled", "heavy"): {("BST", "shopperbert"): ahead(0.01, 0.02)},
         }
         write_laboratory(workspace, tables)
         outcome = found(workspace, "shopperbert-cold-heavy")
-        gain = cold - 0.01 - (0.02 - 0.03)
+        gain = cold + 0.01
         error = 0.02 * 2**0.5
         assert (outcome.value, outcome.low, outcome.high) == pytest.approx((gain, gain - error, gain + error))
         assert outcome.verdict == verdict
@@ -116,7 +124,7 @@ def test_what_the_laboratory_lacks_is_said(tmp_path: Path) -> None:
     assert (
         found(workspace, "clue-bst").note == "there is no evaluation of user vectors: run `graphkit evaluate-users`"
     )
-    table = {("cluster-creators", "nDCG@50", "all"): {"NMF": ahead(0.1)}}
+    table = {("cluster-creators", "nDCG@50", "all"): {("NMF", MEAN): ahead(0.1)}}
     write_laboratory(workspace, table, {"next-item": "there are no timestamps"})
     assert found(workspace, "clue-bst").note == "there are no timestamps"
     other = found(workspace, "users-future-nmf-auc").note
@@ -130,11 +138,33 @@ def test_what_the_laboratory_lacks_is_said(tmp_path: Path) -> None:
     )
 
 
+def test_a_laboratory_that_does_not_compare_its_rows_measures_nothing(tmp_path: Path) -> None:
+    """As one that was written before there were ``comparisons.parquet``."""
+    workspace = make(tmp_path)
+    batch = write_laboratory(workspace, {("future-listening", "AUC", "all"): {("autoencoder", MEAN): ahead(0.1)}})
+    batch.path("comparisons.parquet").unlink()
+    manifest = json.loads(batch.path("manifest.json").read_text())
+    del manifest["files"]["comparisons.parquet"]
+    batch.path("manifest.json").write_text(json.dumps(manifest))
+    outcome = found(workspace, "users-future-average-auc")
+    assert (outcome.verdict, outcome.value) == ("not measured", None)
+    assert outcome.note.endswith("has no comparisons of its rows: run `graphkit evaluate-users` again")
+
+
+def test_too_few_users_for_an_interval_are_said(tmp_path: Path) -> None:
+    workspace = make(tmp_path)
+    table = {("future-listening", "AUC", "all"): {("autoencoder", MEAN): ahead(0.1)}}
+    write_laboratory(workspace, table, intervals=False)
+    outcome = found(workspace, "users-future-average-auc")
+    assert outcome.verdict == "not measured"
+    assert outcome.note == "too few users for an interval (future-listening, AUC, all users)"
+
+
 def test_generated_data_never_show_what_was_planted(tmp_path: Path) -> None:
     workspace = make(tmp_path, planted=True)
     tables = {
-        ("future-listening", "AUC", "all"): {"autoencoder": ahead(0.1)},
-        ("cluster-creators", "nDCG@50", "all"): {"autoencoder": ahead(0.1)},
+        ("future-listening", "AUC", "all"): {("autoencoder", MEAN): ahead(0.1)},
+        ("cluster-creators", "nDCG@50", "all"): {("autoencoder", MEAN): ahead(0.1)},
     }
     write_laboratory(workspace, tables)
     assert found(workspace, "users-future-average-auc").verdict == "planted"

@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from graphkit.downstream.clusters import ndcg, nearest
 from graphkit.downstream.figures import AucFigure, Averaged, MeanFigure
 from graphkit.downstream.popularity import best_threshold
-from graphkit.downstream.table import resampled_users, task_rows
+from graphkit.downstream.table import Cell, resampled_users, task_cells
 
 ONE = np.ones((1, 2))
 
@@ -91,7 +91,8 @@ def test_differences_are_paired_and_held_against_the_mean_embeddings() -> None:
         "better": {"m": MeanFigure(hard + 0.01, np.ones(200))},
     }
     groups = {"all": np.ones(200, bool), "half": np.arange(200) < 100, "nobody": np.zeros(200, bool)}
-    rows = task_rows("t", figures, groups, 100, 0)
+    cells = list(task_cells("t", figures, groups, 100, 0))
+    rows = [row for cell in cells for row in cell.rows()]
     better = {row["group"]: row for row in rows if row["model"] == "better"}
     assert set(better) == {"all", "half"}
     assert better["all"]["difference"] == pytest.approx(0.01)
@@ -101,10 +102,54 @@ def test_differences_are_paired_and_held_against_the_mean_embeddings() -> None:
     assert better["half"]["value"] == pytest.approx(hard[:100].mean() + 0.01)
     assert better["half"]["num_users"] == 100
     assert "difference" not in next(row for row in rows if row["model"] == "mean embeddings")
-    turned = task_rows("t", figures, groups, 100, 0, "better")
+    turned = list(cells[0].rows("better"))
     mean = next(row for row in turned if row["model"] == "mean embeddings")
     assert mean["difference_high"] == pytest.approx(-0.01)
     assert "difference" not in next(row for row in turned if row["model"] == "better")
+
+
+def test_two_rows_are_compared_by_hand() -> None:
+    """Neither is the mean embeddings; a resample without a figure counts for nothing."""
+    measured = {
+        "mean embeddings": np.array([0.5, 0.9, 0.1, np.nan, 0.5]),
+        "a": np.array([0.5, 0.4, 0.6, np.nan, 0.5]),
+        "b": np.array([0.6, 0.7, 0.5, np.nan, 0.6]),
+    }
+    found = Cell("t", "cold", "m", 7, measured).comparisons()
+    assert [(row["model"], row["peer"]) for row in found] == [
+        ("a", "mean embeddings"),
+        ("b", "mean embeddings"),
+        ("b", "a"),
+    ]
+    row = found[2]
+    assert (row["task"], row["group"], row["metric"], row["num_users"]) == ("t", "cold", "m", 7)
+    # 0.1, of the resamples 0.3, -0.1 and 0.1: the ends lie a twentieth of a step from the outer two, the deviation
+    # is 0.2 times the root of 2/3, and 0.1 is 0.6124 of it. Through the mean the ends would be near -0.6 and 0.6.
+    assert row["value"] == pytest.approx(0.1)
+    assert (row["low"], row["high"]) == pytest.approx((-0.09, 0.29))
+    assert row["p_value"] == pytest.approx(0.5403, abs=1e-4)
+    # Beside it stand 0 (p 1) and 0.1 with a deviation of 0.3 times that root (p 0.683): three times the smallest.
+    assert [one["p_value"] for one in found[:2]] == pytest.approx([1, 0.6831], abs=1e-4)
+    assert [one["p_holm"] for one in found] == [1, 1, 1]
+
+
+def test_a_difference_that_is_there_survives_many_comparisons() -> None:
+    rng = np.random.default_rng(0)
+    draws = {name: rng.normal(0.5, 0.1, 400) for name in ("mean embeddings", "a", "b")}
+    draws["c"] = draws["b"] + rng.normal(0.03, 0.005, 400)
+    measured = {name: np.array([found.mean(), *found]) for name, found in draws.items()}
+    found = {(row["model"], row["peer"]): row for row in Cell("t", "all", "m", 9, measured).comparisons()}
+    assert len(found) == 6
+    apart = found["c", "b"]
+    assert 0 < apart["p_value"] < 1e-6
+    assert apart["p_holm"] == pytest.approx(6 * apart["p_value"])
+    assert found["b", "a"]["p_holm"] > 0.5
+
+
+def test_without_a_figure_in_any_resample_nothing_is_compared() -> None:
+    nothing = np.array([0.5, np.nan, np.nan])
+    assert Cell("t", "all", "m", 1, {"a": nothing, "b": nothing}).comparisons() == []
+    assert Cell("t", "all", "m", 1, {"a": np.ones(3)}).comparisons() == []
 
 
 def test_resamples_draw_as_many_users_as_there_are() -> None:

@@ -15,6 +15,8 @@ import pytest
 from click.testing import Result
 
 from graphkit.artefacts import Batch, Workspace
+from graphkit.claims.claim import UsersMeasure, read_claims
+from graphkit.claims.user_claims import Laboratory, judge_users
 from graphkit.config.downstream import TASKS
 from graphkit.datasets.store import Dataset
 from graphkit.downstream.future_listening import FutureListening
@@ -22,7 +24,7 @@ from graphkit.downstream.moments import Moment
 from graphkit.downstream.pair_examples import PairExamples
 from graphkit.downstream.panel import Panel
 from graphkit.downstream.popularity import DemographicPopularity
-from graphkit.downstream.representations import mean_embeddings, nmf
+from graphkit.downstream.representations import NMF, mean_embeddings, nmf
 from graphkit.downstream.stage import evaluate_users
 from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.world import World
@@ -81,6 +83,32 @@ def test_vectors_that_hold_the_taste_win_and_random_ones_do_not(measured: tuple[
     assert country[GOOD]["value"] > 0.99
     assert country[GOOD]["difference_low"] > 0  # the mean has seen the label period
     assert country[RANDOM]["high"] < 0.4
+
+
+def test_any_two_rows_are_compared_and_claims_read_it(measured: tuple[Workspace, Batch]) -> None:
+    """Neither of the two is the mean embeddings, through which the interval would be wider."""
+    _, batch = measured
+    good, nmf_row, mean = (figure(batch, "future-listening", "AUC", name) for name in (GOOD, NMF, MEAN))
+    pairs = pl.read_parquet(batch.path("comparisons.parquet"))
+    cell = pairs.filter(task="future-listening", metric="AUC", group="all")
+    assert cell.height == 6 * 5 / 2  # popularity, LightFM-like, the mean, NMF and two encoders
+    assert cell.filter(pl.col("model") == pl.col("peer")).is_empty()
+    (row,) = cell.filter(model=GOOD, peer=NMF).iter_rows(named=True)
+    assert row["value"] == pytest.approx(good["value"] - nmf_row["value"])
+    against_mean = cell.filter(model=GOOD, peer=MEAN).row(0, named=True)
+    assert [against_mean[name] for name in ("value", "low", "high")] == [
+        good[name] for name in ("difference", "difference_low", "difference_high")
+    ]
+    assert row["p_value"] <= row["p_holm"] < 0.001
+    claims = read_claims()
+    claim = next(one for one in claims.claim if one.id == "users-future-nmf-auc")
+    assert isinstance(claim.measure, UsersMeasure)
+    outcome = judge_users(claim.measure, claims, Laboratory(batch), "")
+    assert (outcome.verdict, outcome.value, outcome.low) == ("holds", row["value"], row["low"])
+    low = good["difference_low"] - nmf_row["difference_high"]
+    high = good["difference_high"] - nmf_row["difference_low"]
+    assert low < row["low"] < row["high"] < high
+    assert mean["difference"] is None
 
 
 def test_popularity_by_demographics_knows_the_country_alone(measured: tuple[Workspace, Batch]) -> None:

@@ -51,7 +51,7 @@ class StageSpec:
     @property
     def batch_id(self) -> str:
         parts = (
-            SCHEMA_VERSION,
+            SCHEMA_VERSION + ALL_STAGES[self.stage].revision,
             version("graphkit"),
             self.stage,
             self.settings,

@@ -1,8 +1,6 @@
 """Claims about user vectors: a row against others in a task of the downstream laboratory.
 
-The laboratory keeps each row's paired difference from the mean embeddings. Against those that is the figure; of two
-other rows it is the difference of the two, whose interval ends where theirs do at worst: no narrower than one of the
-two rows paired, whatever they share.
+The figure is the paired difference of the two, over the same resamples of users.
 """
 
 from __future__ import annotations
@@ -14,14 +12,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
+import polars as pl
+
 from graphkit.artefacts import Batch
 from graphkit.claims.claim import ClaimList, UsersMeasure
 from graphkit.claims.verdict import DIFFERENCE, NOT_MEASURED, Outcome, side, worst
 from graphkit.describe.figures import Figure
-from graphkit.downstream.files import MEAN, RESULTS_JSON
+from graphkit.downstream.files import COMPARISONS_FILE, RESULTS_JSON
 
 Row = dict[str, Any]
-_UNPAIRED: Final = "from both rows' differences to the mean embeddings: wider than a paired interval of the two"
+_PLACE: Final = ("task", "group", "metric", "model")
+_EARLIER: Final = "the evaluation of user vectors has no comparisons of its rows: run `graphkit evaluate-users` again"
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,35 @@ class Laboratory:
 
     @cached_property
     def _rows(self) -> dict[tuple[str, ...], Row]:
-        names = ("task", "group", "metric", "model")
-        return {tuple(row[name] for name in names): row for row in self.body["results"]}
+        return {_key(row): row for row in self.body["results"]}
+
+    @property
+    def compares(self) -> bool:
+        """Whether it was written since any two rows are compared."""
+        return COMPARISONS_FILE in self.batch.manifest.files
+
+    @cached_property
+    def _leads(self) -> dict[tuple[str, ...], Figure]:
+        """By place, model and peer, either way round."""
+        found = {}
+        for row in pl.read_parquet(self.batch.path(COMPARISONS_FILE)).iter_rows(named=True):
+            *place, model = _key(row)
+            value, low, high = (row[name] for name in ("value", "low", "high"))
+            found[*place, model, row["peer"]] = Figure(value, low, high)
+            found[*place, row["peer"], model] = Figure(-value, -high, -low)
+        return found
 
     def row(self, task: str, group: str, metric: str, model: str) -> Row | None:
         """One row of the table, None where there is none."""
         return self._rows.get((task, group, metric, model))
+
+    def lead(self, row: Row, peer: Row) -> Figure:
+        """The one's figure minus that of another row of the same place, which has an interval."""
+        return self._leads[*_key(row), peer["model"]]
+
+
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(row[name] for name in _PLACE)
 
 
 def judge_users(measure: UsersMeasure, claims: ClaimList, laboratory: Laboratory | None, missing: str) -> Outcome:
@@ -52,6 +76,8 @@ def judge_users(measure: UsersMeasure, claims: ClaimList, laboratory: Laboratory
     on = f"{measure.task}, {measure.metric}, {measure.group} users{against}"
     if laboratory is None:
         return Outcome(on, NOT_MEASURED, missing)
+    if not laboratory.compares:
+        return Outcome(on, NOT_MEASURED, _EARLIER)
     if measure.task in laboratory.body["left_out"]:
         return Outcome(on, NOT_MEASURED, laboratory.body["left_out"][measure.task])
     if measure.task not in laboratory.body["tasks"]:
@@ -63,7 +89,7 @@ def judge_users(measure: UsersMeasure, claims: ClaimList, laboratory: Laboratory
     if lacking:
         return Outcome(on, NOT_MEASURED, "; ".join(dict.fromkeys(lacking)))
     model, *peers = [[row for row in rows if not isinstance(row, str)] for rows in found]
-    return worst([_judge(measure, model, peer, on) for peer in peers], measure.claimed)
+    return worst([_judge(measure, laboratory, model, peer, on) for peer in peers], measure.claimed)
 
 
 def _row(name: str, claims: ClaimList, laboratory: Laboratory, measure: UsersMeasure, group: str) -> Row | str:
@@ -74,32 +100,21 @@ def _row(name: str, claims: ClaimList, laboratory: Laboratory, measure: UsersMea
     if row is None:
         where = f"{measure.task}, {measure.metric}, {group} users"
         return f"{known.names[-1]} is not in the laboratory's table ({where}): run `{known.made_by}`"
-    if row["model"] != MEAN and row["difference_low"] is None:
-        return f"{known.names[-1]} has no difference from the mean embeddings in {measure.task}"
+    if row["low"] is None:
+        return f"too few users for an interval ({measure.task}, {measure.metric}, {group} users)"
     return row
 
 
-def _judge(measure: UsersMeasure, model: Sequence[Row], peer: Sequence[Row], on: str) -> Outcome:
+def _judge(
+    measure: UsersMeasure, laboratory: Laboratory, model: Sequence[Row], peer: Sequence[Row], on: str
+) -> Outcome:
     """``model`` and ``peer``: the rows of the group, and of the one that it is held against if any."""
-    leads = [_lead(one, other) for one, other in zip(model, peer, strict=True)]
+    leads = [laboratory.lead(one, other) for one, other in zip(model, peer, strict=True)]
     figure = leads[0] if measure.beyond is None else _apart(*leads)
     users = " and ".join(f"{row['num_users']:,}" for row in model)
     note = f"{users} users, one training of an encoder"
-    if MEAN not in (model[0]["model"], peer[0]["model"]):
-        note = f"{note}; {_UNPAIRED}"
     values = ", ".join(f"{row['model']} {row['value']:.3f}" for pair in zip(model, peer, strict=True) for row in pair)
     return Outcome(on, side(figure, measure.region), note, DIFFERENCE, figure.value, figure.low, figure.high, values)
-
-
-def _lead(row: Row, other: Row) -> Figure:
-    """The one's figure minus the other's."""
-    (value, low, high), (less, least, most) = map(_from_mean, (row, other))
-    return Figure(value - less, low - most, high - least)
-
-
-def _from_mean(row: Row) -> tuple[float, float, float]:
-    """The difference from the mean embeddings with its ends."""
-    return (0, 0, 0) if row["model"] == MEAN else (row["difference"], row["difference_low"], row["difference_high"])
 
 
 def _apart(one: Figure, other: Figure) -> Figure:

@@ -1,8 +1,10 @@
 """``graphkit evaluate-users``: every user vector that there is, on tasks that it was not made for.
 
 Files: ``results.parquet`` (task, group, metric, model, value, low, high, difference, difference_low, difference_high,
-relative, num_users) and ``results.json`` (the same, with what each task and row is, counts, what was left out and
-why, and ``domains``), and ``map.parquet`` (``user_map``). What each row cost is in the manifest.
+relative, num_users), ``comparisons.parquet`` (of every pair of models the later one minus the earlier, paired: task,
+group, metric, model, peer, value, low, high, p_value, p_holm over all pairs of a task, group and metric, num_users),
+``results.json`` (the first, with what each task and row is, counts, what was left out and why, and ``domains``), and
+``map.parquet`` (``user_map``). What each row cost is in the manifest.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import polars as pl
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
 from graphkit.config import Config
 from graphkit.downstream.domains import domain_correlations
-from graphkit.downstream.files import MAP_FILE, RESULTS_FILE, RESULTS_JSON
+from graphkit.downstream.files import COMPARISONS_FILE, MAP_FILE, RESULTS_FILE, RESULTS_JSON
 from graphkit.downstream.hybrid_mf import HybridRival
 from graphkit.downstream.pair_model import num_parameters
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import representations
 from graphkit.downstream.rivals import Rival
-from graphkit.downstream.table import Row, task_rows
+from graphkit.downstream.table import Row, task_cells
 from graphkit.downstream.task import NotApplicable, Task
 from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.user_map import user_map
@@ -30,13 +32,13 @@ from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.progress import say, track
 
-_SCHEMA: Final = (
-    dict.fromkeys(("task", "group", "metric", "model"), pl.String)
-    | dict.fromkeys(
-        ("value", "low", "high", "difference", "difference_low", "difference_high", "relative"), pl.Float64
-    )
-    | {"num_users": pl.Int64}
-)
+_PLACE: Final = dict.fromkeys(("task", "group", "metric", "model"), pl.String)
+_FIGURES: Final = dict.fromkeys(("value", "low", "high"), pl.Float64)
+_AGAINST: Final = dict.fromkeys(("difference", "difference_low", "difference_high", "relative"), pl.Float64)
+_CHANCES: Final = dict.fromkeys(("p_value", "p_holm"), pl.Float64)
+_USERS: Final = {"num_users": pl.Int64}
+_RESULTS: Final = _PLACE | _FIGURES | _AGAINST | _USERS
+_COMPARISONS: Final = _PLACE | {"peer": pl.String} | _FIGURES | _CHANCES | _USERS
 
 
 def evaluate_users(workspace: Workspace, config: Config) -> Batch:
@@ -72,6 +74,7 @@ class _Laboratory:
         self.world, self.rivals = world, rivals
         self.rows_of: dict[str, Rival] = {}  # by name, also those of one task alone
         self.rows: list[Row] = []
+        self.comparisons: list[Row] = []
         self.tasks: dict[str, dict[str, Any]] = {}
         self.left_out: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
@@ -92,7 +95,9 @@ class _Laboratory:
                 figures[rival.name] = measured
                 self.seconds[rival.name] = self.seconds.get(rival.name, 0) + perf_counter() - started
         groups = self.world.panel.groups(prepared.users)
-        self.rows += task_rows(task.name, figures, groups, resamples, self.world.seed)
+        for cell in task_cells(task.name, figures, groups, resamples, self.world.seed):
+            self.rows += cell.rows()
+            self.comparisons += cell.comparisons()
 
     def costs(self) -> list[dict[str, Any]]:
         """What each row of the table took: the making of its vectors (of an encoder its training), and the tasks."""
@@ -111,8 +116,9 @@ class _Laboratory:
 
 
 def _write(work: StageWork, found: _Laboratory, domains: list[dict[str, Any]]) -> None:
-    table = pl.DataFrame(found.rows, schema=_SCHEMA)
+    table = pl.DataFrame(found.rows, schema=_RESULTS)
     table.write_parquet(work.path(RESULTS_FILE))
+    pl.DataFrame(found.comparisons, schema=_COMPARISONS).write_parquet(work.path(COMPARISONS_FILE))
     about = {
         "tasks": found.tasks,
         "models": {name: rival.what for name, rival in found.rows_of.items()},
@@ -121,5 +127,5 @@ def _write(work: StageWork, found: _Laboratory, domains: list[dict[str, Any]]) -
         "results": table.to_dicts(),
     }
     work.path(RESULTS_JSON).write_text(json.dumps(about, indent=1), encoding="utf-8")
-    work.row_counts = {"results": len(found.rows)}
+    work.row_counts = {"results": len(found.rows), "comparisons": len(found.comparisons)}
     work.metrics = {"left out": found.left_out, "costs": found.costs(), "words in common": domains}
