@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,13 @@ from graphkit.datasets.store import Dataset
 from graphkit.downstream.future_listening import FutureListening
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.pair_examples import PairExamples
+from graphkit.downstream.pairs import Pairs
 from graphkit.downstream.panel import Panel
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.representations import NMF, mean_embeddings, nmf
+from graphkit.downstream.rivals import Rival
 from graphkit.downstream.stage import evaluate_users
+from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.tasks import ALL_TASKS
 from graphkit.downstream.world import World
 from graphkit.errors import ArtefactError, ConfigError
@@ -117,6 +121,40 @@ def test_popularity_by_demographics_knows_the_country_alone(measured: tuple[Work
     found = figure(batch, "future-listening", "AUC", "popularity")
     assert found["low"] > 0.6  # at the cut-off the label period is past, and it shows the country's taste
     assert rows_of(batch).filter(task="cluster-country", model="popularity").is_empty()
+
+
+@dataclass(frozen=True)
+class Coin(Rival):
+    """A kind of row that scores, and says nothing of what else it can do."""
+
+    name: str = "coin"
+    what: str = "chance"
+    trained: bool = False
+
+    def fit(self, training: Pairs, validation: Pairs, seed: int) -> Coin:
+        return self
+
+    def pairs(self, pairs: Pairs) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=len(pairs.users)).astype(np.float32)
+
+    def ranking(self, moment: str, users: np.ndarray, items: slice) -> np.ndarray:
+        return np.random.default_rng(0).normal(size=(len(users), items.stop - items.start)).astype(np.float32)
+
+
+def test_a_row_takes_part_where_it_can(measured: tuple[Workspace, Batch]) -> None:
+    lab = opened(measured[0])
+    tasks = {task.name: task.prepare(lab) for task in ALL_TASKS}
+    there = {name: task for name, task in tasks.items() if not isinstance(task, NotApplicable)}
+    assert {"creator-follow", "profile-country", "cluster-creators"} <= set(there)
+    assert {name for name, task in there.items() if task.measure(Coin()) is not None} == {
+        "future-listening",
+        "next-item",
+    }
+    found = rows_of(measured[1]).partition_by("model", as_dict=True)
+    with_popularity = {"future-listening", "next-item", "creator-follow", "profile-country"}
+    assert set(found[("popularity",)]["task"]) == with_popularity
+    assert set(found[(MEAN,)]["task"]) == set(there)
+    assert set(found[("BST",)]["task"]) == {"next-item"}
 
 
 def test_users_who_are_trained_on_are_not_measured(measured: tuple[Workspace, Batch]) -> None:

@@ -13,7 +13,6 @@ from graphkit.downstream.cluster_labels import LABELS
 from graphkit.downstream.figures import Figure, MeanFigure
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
-from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.evaluation.top_items import tie_order, top_items
 from graphkit.ties import tie_order as hashed
@@ -80,7 +79,7 @@ class LabelledUsers:
         return {"users with a label": len(self.members), "users who share one": len(self.asked)}
 
     def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
-        if not isinstance(rival, VectorRival):
+        if rival.vectors is None:
             return None
         k = self.world.settings.neighbours
         near = nearest(rival.vectors.serve[self.members], self.asked, k, self.world.seed)

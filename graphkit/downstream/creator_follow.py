@@ -16,10 +16,8 @@ from graphkit.downstream.figures import Figure
 from graphkit.downstream.moments import UNTIMED, Moment
 from graphkit.downstream.pair_examples import PairExamples, is_new
 from graphkit.downstream.pairs import Pairs, sample_positives, with_negatives
-from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
-from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 
 #: The label and the test period are the dataset's own.
@@ -81,9 +79,8 @@ class CreatorExamples:
 
     def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
         """The same row, over creators in the place of items."""
-        if not isinstance(rival, VectorRival | DemographicPopularity):
-            return None
-        return self.examples.measure(replace(rival, world=self.examples.world))
+        over = rival.over(self.examples.world)
+        return None if over is None else self.examples.measure(over)
 
 
 def _examples(world: World, moment: Moment) -> Pairs:

@@ -17,6 +17,7 @@ from graphkit.downstream.early_stopping import seeded, train
 from graphkit.downstream.hybrid_features import item_features, profile_features
 from graphkit.downstream.pairs import Pairs
 from graphkit.downstream.popularity import best_threshold
+from graphkit.downstream.rivals import Rival
 from graphkit.downstream.world import World
 from graphkit.training.device import generator
 
@@ -75,7 +76,7 @@ def _sums(features: Any, vectors: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class HybridRival:
+class HybridRival(Rival):
     """It is trained on who met what by a strong signal before ``fit``, as NMF is, and scores by itself; the task's
     training examples give the score above which it says yes."""
 
@@ -90,7 +91,6 @@ class HybridRival:
     )
 
     def of_new_users(self) -> HybridRival:
-        """The same, users as of their sign-up."""
         return replace(self, sign_up=True)
 
     def fit(self, training: Pairs, validation: Pairs, seed: int) -> HybridScorer:

@@ -62,7 +62,8 @@ class NextItem:
 
     def specialists(self, world: World, rivals: list[Rival]) -> list[Rival]:
         """BST, LightGCN, and BST beside each encoder's vectors."""
-        beside = [rival for rival in rivals if isinstance(rival, VectorRival) and rival.name in ENCODERS]
+        spaces = [rival.vectors for rival in rivals if rival.vectors is not None]
+        beside = [VectorRival(world, space) for space in spaces if space.name in ENCODERS]
         return [SequenceRival(world), LightGcnRival(world), *(SequenceRival(world, one) for one in beside)]
 
 

@@ -15,6 +15,7 @@ from scipy import sparse
 from graphkit import schemas
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.pairs import Pairs
+from graphkit.downstream.rivals import Rival
 from graphkit.downstream.world import World
 
 #: Days before a moment that count.
@@ -28,7 +29,7 @@ Longs = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class DemographicPopularity:
+class DemographicPopularity(Rival):
     """Scores an item by the share of the user's country and age band who met it of late."""
 
     world: World
@@ -44,6 +45,13 @@ class DemographicPopularity:
         """Only the share above which a user is taken to meet the item is learned, from the training users."""
         scorer = ShareScorer(self._groups, self._shares, 0.0)
         return replace(scorer, threshold=best_threshold(scorer.pairs(training), training.labels))
+
+    def of_new_users(self) -> DemographicPopularity:
+        """Country and age are known of them at once."""
+        return self
+
+    def over(self, world: World) -> DemographicPopularity:
+        return replace(self, world=world)
 
     @cached_property
     def _groups(self) -> Longs:

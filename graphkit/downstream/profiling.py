@@ -21,7 +21,6 @@ from graphkit.downstream.pair_model import mlp
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
-from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 from graphkit.ties import tie_order
 
@@ -120,9 +119,9 @@ class ProfiledUsers:
         return {"training users": training, "values": self.num_values, "users of a rare value": self.num_rare}
 
     def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
-        if isinstance(rival, VectorRival):
+        if (vectors := rival.vectors) is not None:
             seeds = range(self.world.settings.seeds)
-            runs = [self._figures(self._predicted(rival, self.world.seed + seed)) for seed in seeds]
+            runs = [self._figures(self._predicted(vectors.serve, self.world.seed + seed)) for seed in seeds]
         elif isinstance(rival, DemographicPopularity):
             common = np.bincount(self.values[self.part(self.world.panel.training)]).argmax()
             runs = [self._figures(np.full(len(self.users), common))]
@@ -140,10 +139,10 @@ class ProfiledUsers:
         ]
         return {"accuracy": MeanFigure(right, np.ones(len(truth))), "mean recall": Averaged(by_value)}
 
-    def _predicted(self, rival: VectorRival, seed: int) -> Longs:
+    def _predicted(self, serve: npt.NDArray[np.float32], seed: int) -> Longs:
         panel, settings = self.world.panel, self.world.settings
         seeded(seed, self.world.threads)
-        vectors, values = torch.from_numpy(rival.vectors.serve), torch.from_numpy(self.values)
+        vectors, values = torch.from_numpy(serve), torch.from_numpy(self.values)
         training, held_out, asked = (
             torch.from_numpy(self.part(part)) for part in (panel.training, panel.validation, panel.test)
         )

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.downstream.pairs import Pairs
+from graphkit.downstream.representations import Representation
+from graphkit.downstream.world import World
 
 Floats = npt.NDArray[np.float32]
 Longs = npt.NDArray[np.int64]
@@ -26,7 +28,10 @@ class Scorer(Protocol):
 
 
 class Rival(Protocol):
-    """A row of the table in pair tasks."""
+    """A row of the table: it takes part in pair tasks, and in others as far as it can.
+
+    A kind that subclasses this cannot do what it says nothing of: there it is None.
+    """
 
     @property
     def name(self) -> str: ...
@@ -42,3 +47,16 @@ class Rival(Protocol):
     def fit(self, training: Pairs, validation: Pairs, seed: int) -> Scorer:
         """What is learned from examples of users who are not measured."""
         ...
+
+    @property
+    def vectors(self) -> Representation | None:
+        """The frozen user vectors, for tasks that look at nothing else."""
+        return None
+
+    def of_new_users(self) -> Rival | None:
+        """The same row with new users as of their own moments (``new_users``)."""
+        return None
+
+    def over(self, world: World) -> Rival | None:
+        """The same row over the catalogue of another world."""
+        return None

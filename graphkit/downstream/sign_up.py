@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.downstream.figures import Figure
-from graphkit.downstream.hybrid_mf import HybridRival
 from graphkit.downstream.moments import UNTIMED, Moment
 from graphkit.downstream.pair_examples import PairExamples, met_and_random
 from graphkit.downstream.pairs import Pairs
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
-from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
 
 #: New users who meet something, of the label and of the test period, below which figures say nothing.
@@ -81,15 +79,9 @@ class NewUserExamples:
         return self.examples.counts
 
     def measure(self, rival: Rival) -> Mapping[str, Figure] | None:
-        """A row as of sign-up; None where there are no such vectors."""
-        if isinstance(rival, HybridRival):
-            rival = rival.of_new_users()
-        if isinstance(rival, VectorRival):
-            own = rival.vectors.sign_up
-            if own is None:
-                return None
-            rival = replace(rival, vectors=replace(rival.vectors, fit=own, serve=own))
-        return self.examples.measure(rival)
+        """A row as of sign-up."""
+        own = rival.of_new_users()
+        return None if own is None else self.examples.measure(own)
 
 
 def _examples(world: World, moment: Moment) -> Pairs:

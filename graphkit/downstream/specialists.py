@@ -12,7 +12,7 @@ from graphkit import schemas
 from graphkit.downstream.fit_pairs import fit_pairs
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.pairs import Pairs
-from graphkit.downstream.rivals import Floats, Longs, Scorer
+from graphkit.downstream.rivals import Floats, Longs, Rival, Scorer
 from graphkit.downstream.sequence_model import SequenceSide
 from graphkit.downstream.vector_rival import VectorRival
 from graphkit.downstream.world import World
@@ -24,7 +24,7 @@ from graphkit.parallel import thread_count
 
 
 @dataclass(frozen=True)
-class SequenceRival:
+class SequenceRival(Rival):
     """A Transformer over the user's latest items, trained on the task; with ``beside``, CLUE's hybrid."""
 
     world: World
@@ -75,7 +75,7 @@ def latest_items(world: World, moment: Moment) -> Longs:
 
 
 @dataclass(frozen=True)
-class LightGcnRival:
+class LightGcnRival(Rival):
     """LightGCN on who met what before the cut-off (He et al. 2020): it has no examples but these, and no user vector
     as of another moment."""
 

@@ -104,7 +104,7 @@ class _Laboratory:
         return [self._cost(self.rows_of[name]) | {"tasks s": round(took, 1)} for name, took in self.seconds.items()]
 
     def _cost(self, rival: Rival) -> dict[str, Any]:
-        vectors = rival.vectors if isinstance(rival, VectorRival) else None
+        vectors = rival.vectors
         width = vectors.serve.shape[1] if vectors is not None else None
         return {
             "model": rival.name,

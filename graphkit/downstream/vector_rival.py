@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,13 @@ class VectorRival:
 
     def fit(self, training: Pairs, validation: Pairs, seed: int) -> Scorer:
         return fit_pairs(self.world, lambda: self.side(training), training, validation, seed)
+
+    def of_new_users(self) -> VectorRival | None:
+        own = self.vectors.sign_up
+        return None if own is None else replace(self, vectors=replace(self.vectors, fit=own, serve=own))
+
+    def over(self, world: World) -> VectorRival:
+        return replace(self, world=world)
 
     def side(self, training: Pairs) -> VectorSide:
         """The user side, inputs standardised over the training users."""
