@@ -387,12 +387,12 @@ def _weigh_edges() -> None:
 
 @_stage_command("tune-blend", "blend", "graphkit:tune_blend")
 def _tune_blend() -> None:
-    """Choose what the towers weigh beside the edges, where it can be told: on a hold-out cut from train.
+    """Choose what towers and popular items weigh beside the edges, where it can be told: on a hold-out from train.
 
-    Trains the current chain once more in WORKSPACE/holdout, without the held-out rows, and ranks those under twelve
+    Trains the current chain once more in WORKSPACE/holdout, without the held-out rows, and ranks those under pairs of
     weights, for warm and for cold users of each target type. `graphkit export` and `graphkit evaluate` then take what
-    is best, unless blend.towers_weight says otherwise. Takes as long as the chain took; a second call, or one after a
-    kill, goes on from what is there.
+    is best, unless blend.towers_weight and blend.popularity_weight say otherwise. Takes as long as the chain took; a
+    second call, or one after a kill, goes on from what is there.
 
     \b
     Example:  graphkit tune-blend -w demo

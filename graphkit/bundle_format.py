@@ -15,7 +15,8 @@
                                and ``/weights``, a CSR from the items of all types, side by side, to the target's
 ``adjacency.safetensors``      each item's heaviest co-listening neighbours as of the cut-off, for reasons:
                                ``<type>/<neighbours' type>/indptr``, ``/indices`` and ``/weights``, heaviest first
-``popularity.safetensors``     ``<type>`` int32 [num_items], users who met the item lately: the fallback
+``popularity.safetensors``     ``<type>`` int32 [num_items], users who met the item lately: part of the blend, and the
+                               fallback
 ``features.json``              FeatureSpec, the user tower's input signature
 ``replay.safetensors``         what the training process gave a sample of users: see ``towers.replay``
 ``user_tower.onnx``, ``user_tower/``  the user tower for onnxruntime, and as a SavedModel
@@ -34,7 +35,7 @@ from graphkit.vectors import INPUT_VECTORS_FILE as INPUT_VECTORS_FILE
 from graphkit.vectors import ITEM_VECTORS_FILE as ITEM_VECTORS_FILE
 from graphkit.vectors import POOLED_VECTORS_FILE as POOLED_VECTORS_FILE
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 BUNDLE_FILE: Final = "bundle.json"
 README_FILE: Final = "README.md"
 ITEMS_FILE: Final = "items.parquet"
@@ -76,7 +77,8 @@ class BundleMeta(BaseModel):
     """``bundle.json``: what is recommended, how to search it, and where it all came from.
 
     ``space_id`` is the towers' vector space, ``hgnn_space_id`` that of the embeddings, ``embedding_dim`` wide;
-    ``towers_weight`` is what the towers weigh in the blend, by "type/warm" and "type/cold", the edges' being 1.
+    ``towers_weight`` and ``popularity_weight`` are what the towers and what is popular weigh in the blend, by
+    "type/warm" and "type/cold", the edges' being 1.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +94,7 @@ class BundleMeta(BaseModel):
     cutoff: datetime | None
     popularity_days: int
     towers_weight: dict[str, float]
+    popularity_weight: dict[str, float]
     space_id: str
     hgnn_space_id: str
     snapshot_id: str

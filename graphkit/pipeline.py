@@ -70,6 +70,7 @@ def stage_spec(workspace: Workspace, stage: str, config: Config) -> StageSpec:
         inputs = peer_inputs()
     elif stage == "blend":
         inputs = {name: workspace.peek(name).id for name in BLENDED}
+        inputs["popularity_days"] = str(config.blend.popularity_days)
     return StageSpec.of(stage, config, upstream_batches(workspace, stage, config), inputs)
 
 

@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
 
+from graphkit.blend.popular import popular_part
+from graphkit.blend.scorer import Blend
+from graphkit.blend.weights import BlendWeights
 from graphkit.edge_weights.ridge import across, count_shared, ridge_weights, strongest_edges
-from graphkit.edge_weights.scorer import Blend, EdgeScorer
+from graphkit.edge_weights.scorer import EdgeScorer
 from graphkit.evaluation.peers.ease import fit_ease
 from graphkit.evaluation.peers.train_data import TrainData
 
@@ -107,21 +110,33 @@ class Fixed:
         return self._scores[users]
 
 
-def test_the_blend_adds_both_in_units_of_their_spread() -> None:
+def blend(
+    edges: EdgeScorer, towers: np.ndarray, warm: float, cold: float, popular: np.ndarray | None = None
+) -> Blend:
+    """With what is popular weighing 3 for the cold and nothing for the warm."""
+    weights = BlendWeights({"book/warm": warm, "book/cold": cold}, {"book/warm": 0.0, "book/cold": 3.0})
+    nothing = np.zeros(towers.shape[1], np.float32)
+    return Blend("b", edges, Fixed(towers), {"book": nothing if popular is None else popular}, weights)
+
+
+def test_the_blend_adds_all_in_units_of_their_spread() -> None:
     train = random_train(3)
     edges = scorer(train, neighbours=4)
     towers = np.random.default_rng(0).normal(size=(USERS, SIZES["book"])).astype(np.float32)
     users = np.arange(USERS)
-    plain = Blend("b", edges, Fixed(towers), {"book/warm": 0.5, "book/cold": 2.0}).scores(users, "book")
-    scaled = Blend("b", edges, Fixed(7 * towers + 3), {"book/warm": 0.5, "book/cold": 2.0}).scores(users, "book")
+    popular = popular_part(np.arange(SIZES["book"]))
+    plain = blend(edges, towers, 0.5, 2.0, popular).scores(users, "book")
+    scaled = blend(edges, 7 * towers + 3, 0.5, 2.0, popular).scores(users, "book")
     np.testing.assert_allclose(plain, scaled, atol=1e-4)
     along = edges.scores(users, "book")
     for user in users:
-        weight = 0.5 if train.likes["book"][[user]].nnz else 2.0
+        weight, popularity = (0.5, 0.0) if train.likes["book"][[user]].nnz else (2.0, 3.0)
         spread = along[user].std()
-        wanted = (along[user] - along[user].mean()) / (spread or 1) + weight * (
-            towers[user] - towers[user].mean()
-        ) / towers[user].std()
+        wanted = (
+            (along[user] - along[user].mean()) / (spread or 1)
+            + weight * (towers[user] - towers[user].mean()) / towers[user].std()
+            + popularity * popular
+        )
         np.testing.assert_allclose(plain[user], wanted, atol=1e-4)
 
 
@@ -130,7 +145,7 @@ def test_users_whom_no_edge_leads_on_are_the_towers_alone() -> None:
     empty = sparse.csr_array((4, 4), dtype=np.float32)
     edges = EdgeScorer(train.all_likes, train.columns, {("book", "warm"): empty, ("book", "cold"): empty})
     towers = np.array([[3.0, 1, 2, 0]] * 3, np.float32)
-    blended = Blend("b", edges, Fixed(towers), {"book/warm": 1.0, "book/cold": 1.0}).scores(np.arange(3), "book")
+    blended = blend(edges, towers, 1.0, 1.0).scores(np.arange(3), "book")
     assert np.argsort(-blended, axis=1).tolist() == [[0, 2, 1, 3]] * 3
 
 

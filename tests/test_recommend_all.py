@@ -17,10 +17,13 @@ from graphkit.artefacts import Workspace
 from graphkit.errors import InputError
 from graphkit.serving import recommend_all
 
+#: For some users alone.
+POPULAR = 'blend.popularity_weight={"warm": 0.5}'
+
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return exported_workspace(tmp_path_factory.mktemp("all"), newcomers=(2, 17, 30))
+    return exported_workspace(tmp_path_factory.mktemp("all"), newcomers=(2, 17, 30), sets=[POPULAR])
 
 
 @pytest.fixture(scope="module")

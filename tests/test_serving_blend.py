@@ -55,7 +55,7 @@ def top(
     """``blended_top`` of all items but the hidden ones, given an edge score for each."""
     items = np.flatnonzero(edges)
     allowed = ~np.isin(EVERY, hidden)
-    return blended_top(index, vector, EdgeScores(items, edges[items], len(edges)), weight, k, allowed)
+    return blended_top(index, vector, EdgeScores(items, edges[items], len(edges)).in_spreads(), weight, k, allowed)
 
 
 def some_edges(seed: int, reached: int) -> np.ndarray:
@@ -167,3 +167,17 @@ def test_the_spread_of_edges_counts_the_items_that_none_reaches(sums: np.ndarray
     items = np.flatnonzero(sums)
     spread = EdgeScores(items, sums[items], NUM_ITEMS).spread()
     assert spread == pytest.approx(sums.astype(np.float64).std(), abs=1e-9)
+
+
+@settings(deadline=None)
+@given(
+    mine=st.dictionaries(st.integers(0, NUM_ITEMS - 1), st.sampled_from([0.5, -1.0, 2.0])),
+    more=st.dictionaries(st.integers(0, NUM_ITEMS - 1), st.sampled_from([0.25, 3.0])),
+)
+def test_what_is_popular_is_added_item_by_item(mine: dict[int, float], more: dict[int, float]) -> None:
+    def sparse(values: dict[int, float]) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(sorted(values), np.int64), np.array([values[i] for i in sorted(values)], np.float32)
+
+    both = EdgeScores(*sparse(mine), NUM_ITEMS).plus(*sparse(more))
+    assert both.items.tolist() == sorted({*mine, *more})
+    assert both.values.tolist() == [mine.get(i, 0) + more.get(i, 0) for i in both.items.tolist()]

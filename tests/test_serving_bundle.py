@@ -15,11 +15,10 @@ import pytest
 from click.testing import Result
 from safetensors.numpy import load_file, save_file
 from served import table_model
-from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace, make_workspace
+from tiny_towers import LOCAL, NOBODY, NUM_USERS, TYPES, exported_workspace
 
 from graphkit import Bundle
 from graphkit.artefacts import Workspace, sha256_file
-from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
 from graphkit.edge_weights.stage import read_edges
 from graphkit.errors import ArtefactError, InputError
@@ -66,15 +65,14 @@ def test_ranking_is_that_of_the_tables_model(bundle: Bundle, tiny_workspace: Wor
         assert got.note == ""
 
 
-def test_a_user_new_to_a_type_is_ranked_by_the_weights_for_cold_users(tmp_path: Path) -> None:
-    """Who met audiobooks and tracks alone, and what the cold weights and the towers' cold weight make of it."""
-    from towers.export import export_bundle
-
+@pytest.mark.parametrize("sets", [(), ('blend.popularity_weight={"cold": 0.8}', "blend.popularity_days=20")])
+def test_a_user_new_to_a_type_is_ranked_by_the_weights_for_cold_users(tmp_path: Path, sets: tuple[str, ...]) -> None:
+    """Who met audiobooks and tracks alone, and what the cold weights make of edges, towers and what is popular."""
     newcomers = [5, 8]
-    workspace = make_workspace(tmp_path, newcomers=newcomers)
-    bundle = Bundle.open(export_bundle(workspace, load_config("default")))
+    workspace = exported_workspace(tmp_path, newcomers, sets)
+    bundle = Bundle.open(workspace.current("bundle").folder)
     assert [bundle.edges.group(user, "podcast") for user in (4, *newcomers)] == ["warm", "cold", "cold"]
-    exact = table_model(workspace).scores(np.array(newcomers), "podcast")
+    exact = table_model(workspace, *sets).scores(np.array(newcomers), "podcast")
     ids = item_ids(workspace, "podcast")
     for user, scores in zip(newcomers, exact, strict=True):
         got = bundle.recommend(f"u{user}", "podcast", k=100, why=True)
@@ -84,6 +82,8 @@ def test_a_user_new_to_a_type_is_ranked_by_the_weights_for_cold_users(tmp_path: 
         np.testing.assert_allclose(shown - shown[0], np.sort(scores)[::-1] - scores.max(), atol=1e-3)
         reasons = {reason["item_type"] for row in got.rows for reason in row["why"]}
         assert reasons == {"audiobook", "track"}
+    plain = table_model(workspace).scores(np.array(newcomers), "podcast")
+    assert np.array_equal(plain, exact) == (not sets)
 
 
 @pytest.mark.parametrize("item_type", ["audiobook", "podcast"])

@@ -10,10 +10,11 @@ import polars as pl
 import pytest
 from towers_world import ITEMS, make_world, quick_config
 
+from graphkit.datasets.popularity import users_met
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
 from towers.fit import train_towers
-from towers.popularity import popularity_inputs, users_met
+from towers.popularity import popularity_inputs
 from towers.sources import Sources, read_sources
 
 DAYS = (5, 40)

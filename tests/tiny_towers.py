@@ -39,12 +39,12 @@ def make_workspace(root: Path, seed: int = 0, timed: bool = True, newcomers: Seq
     return workspace
 
 
-def exported_workspace(root: Path, newcomers: Sequence[int] = ()) -> Workspace:
+def exported_workspace(root: Path, newcomers: Sequence[int] = (), sets: Sequence[str] = ()) -> Workspace:
     """``make_workspace`` with its bundle."""
     from towers.export import export_bundle
 
     workspace = make_workspace(root, newcomers=newcomers)
-    export_bundle(workspace, load_config("default"))
+    export_bundle(workspace, load_config("default", sets))
     return workspace
 
 

@@ -13,12 +13,13 @@ from safetensors.numpy import save_file
 from graphkit import bundle_format as files
 from graphkit import schemas
 from graphkit.artefacts import Batch, StageSpec, StageWork, Workspace
-from graphkit.blend.weights import towers_weight
+from graphkit.blend.weights import blend_weights
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.config import Config
 from graphkit.config.sections import ExportSection
 from graphkit.config.towers import TowersSection
 from graphkit.datasets.histories import read_histories
+from graphkit.datasets.popularity import users_met
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ArtefactError, ConfigError
 from graphkit.graph.adjacency import co_listening_neighbours
@@ -31,7 +32,6 @@ from graphkit.user_vectors import known_vectors
 from graphkit.vectors import Vectors, load_vectors, save_vectors
 from towers.bundle_readme import bundle_readme
 from towers.frozen import save_onnx, save_saved_model
-from towers.popularity import users_met
 from towers.proof import same_vectors, tower_vectors
 from towers.replay import Replay
 from towers.user_spec import user_features
@@ -147,7 +147,7 @@ def _require_rows(what: str, batch: Batch, matrix: npt.NDArray[np.float32], want
 
 
 def _describe(sources: Sources, config: Config, indexes: dict[str, IndexMeta]) -> BundleMeta:
-    meta = sources.dataset.meta
+    meta, weights = sources.dataset.meta, blend_weights(config.blend, sources.dataset, sources.blend)
     return BundleMeta(
         name=meta.name,
         types=meta.types,
@@ -157,8 +157,9 @@ def _describe(sources: Sources, config: Config, indexes: dict[str, IndexMeta]) -
         num_users=meta.num_users,
         num_items=meta.num_items,
         cutoff=meta.cutoff,
-        popularity_days=config.export.popularity_days,
-        towers_weight=towers_weight(config.blend, sources.dataset, sources.blend),
+        popularity_days=config.blend.popularity_days,
+        towers_weight=dict(weights.towers),
+        popularity_weight=dict(weights.popularity),
         space_id=sources.towers.manifest.space_id or sources.towers.id,
         hgnn_space_id=sources.hgnn.manifest.space_id or sources.hgnn.id,
         snapshot_id=sources.dataset.batch.manifest.snapshot_id,

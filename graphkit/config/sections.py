@@ -167,7 +167,7 @@ class EdgesSection(Section):
 
 
 class BlendSection(Section):
-    """The edges' and the towers' scores in one."""
+    """The edges' and the towers' scores, and what is popular, in one."""
 
     towers_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
         default={},
@@ -175,8 +175,16 @@ class BlendSection(Section):
         "all others, 'cold', or of one target type, as 'book/cold'; what is not named: what `graphkit tune-blend` "
         "chose, or 1",
     )
+    popularity_weight: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default={},
+        description="the same of what is popular lately; what is not named: what `graphkit tune-blend` chose, or 0",
+    )
+    popularity_days: Positive = Field(
+        default=90,
+        description="last train days in which users count for what is popular, also for users nothing is known of",
+    )
 
-    @field_validator("towers_weight")
+    @field_validator("towers_weight", "popularity_weight")
     @classmethod
     def _of_groups(cls, value: dict[str, float]) -> dict[str, float]:
         wrong = [key for key in value if key.rpartition("/")[2] not in ("warm", "cold")]
@@ -197,9 +205,6 @@ class ExportSection(Section):
     trees: Positive = Field(default=50, description="trees of an Annoy index")
     neighbours: Positive = Field(
         default=20, description="heaviest co-listening neighbours per item and type that reasons are looked for among"
-    )
-    popularity_days: Positive = Field(
-        default=90, description="last train days that count for the popular items of users nothing is known of"
     )
 
 

@@ -1,4 +1,4 @@
-"""Recommendations along the co-listening graph's edges, alone and together with the towers."""
+"""Recommendations along the co-listening graph's edges."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from graphkit.evaluation.groups import COLD, WARM
 from graphkit.evaluation.peers.rows import sparse_rows
-from graphkit.evaluation.recommender import Floats, Ints, Recommender
+from graphkit.evaluation.recommender import Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -43,33 +43,3 @@ class EdgeScorer:
         """Which of ``users`` have a strong item of the type: bool [n]."""
         warm: npt.NDArray[np.bool_] = np.diff(self.likes[users][:, self.columns[item_type]].indptr) > 0
         return warm
-
-
-@dataclass(frozen=True)
-class Blend:
-    """The edges' and the towers' scores added up, each in units of its spread over the user's whole catalogue.
-
-    score = edges / std(edges) + weight * towers / std(towers), ``towers_weight`` by "type/group".
-    """
-
-    name: str
-    edges: EdgeScorer
-    towers: Recommender
-    towers_weight: Mapping[str, float]
-
-    def scores(self, users: Ints, item_type: str) -> Floats:
-        """Blended scores: float32 [n, num_items]."""
-        warm = self.edges.warm(users, item_type)
-        by_group = (self.towers_weight[f"{item_type}/{group}"] for group in (WARM, COLD))
-        weight = np.where(warm, *by_group).astype(np.float32)
-        edges, towers = (_in_spreads(model.scores(users, item_type)) for model in (self.edges, self.towers))
-        blended: Floats = edges + weight[:, None] * towers
-        return blended
-
-
-def _in_spreads(scores: Floats) -> Floats:
-    """Each row over its standard deviation; a row of equal scores becomes zeros."""
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    spread = centred.std(axis=1, keepdims=True)
-    found: Floats = np.divide(centred, spread, out=np.zeros_like(centred), where=spread > 0)
-    return found

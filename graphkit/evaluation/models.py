@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Final
 
 from graphkit.artefacts import Batch
-from graphkit.blend.weights import towers_weight
+from graphkit.blend.popular import popular_parts
+from graphkit.blend.scorer import Blend
+from graphkit.blend.weights import BlendWeights, blend_weights
 from graphkit.config import Config
 from graphkit.datasets.store import Dataset
-from graphkit.edge_weights.scorer import Blend, EdgeScorer
+from graphkit.edge_weights.scorer import EdgeScorer
 from graphkit.edge_weights.stage import read_edges
 from graphkit.errors import ConfigError, did_you_mean
 from graphkit.evaluation.entries import Entry, Part
 from graphkit.evaluation.peers.popularity import recent_popularity
 from graphkit.evaluation.peers.train_data import history_matrices
 from graphkit.evaluation.peers.tuned import TunedPeer, left_out_peers, tuned_peers
-from graphkit.evaluation.recommender import Recommender
+from graphkit.evaluation.recommender import Floats, Recommender
 from graphkit.evaluation.vector_models import DotProduct, MeanOfHistory
 from graphkit.graph.store import FEATURES_FILE, SERVE, USER_NODE
 from graphkit.parallel import thread_count
@@ -71,7 +73,7 @@ def read_models(
             Entry(OURS, "dot product of the user tower and the item tower", _runs(loads), trained=True)
         )
     if "edges" in upstream:
-        _add_edges(found, dataset, upstream["edges"], towers_weight(config.blend, dataset, upstream.get("blend")))
+        _add_edges(found, dataset, upstream, config)
     for name, stage in ((TEXT_KNN, "graph"), (HGNN, "hgnn"), (OURS, "towers"), (EDGES, "edges")):
         if stage not in upstream:
             found.left_out[name] = _not_made(stage)
@@ -116,25 +118,35 @@ def _add_variants(found: Models, runs: Sequence[VariantRun], dataset: Dataset) -
             found.left_out[variant.label] = f"not trained from what is current: run `graphkit ablate {variant.name}`"
 
 
-def _add_edges(found: Models, dataset: Dataset, batch: Batch, weight: Mapping[str, float]) -> None:
+def _add_edges(found: Models, dataset: Dataset, upstream: Mapping[str, Batch], config: Config) -> None:
     """The edges alone, and what the bundle serves: their blend with the towers, run by run."""
-    load = cache(partial(read_edges, batch, dataset))
+    load = cache(partial(read_edges, upstream["edges"], dataset))
     towers = next((entry for entry in found.entries if entry.name == OURS), None)
     what = "summed learned weights of the co-listening edges from the user's strong items"
     entry = Entry(EDGES, what, ((Part(load),),), trained=True)
     found.entries.insert(len(found.entries) - (towers is not None), entry)
     if towers is None:
         return
-    runs = tuple((Part(partial(_blend, load, part.load, weight)),) for (part,) in towers.runs)
-    weights = ", ".join(f"{cell} {value:g}" for cell, value in weight.items())
-    what = f"the scores of both in spreads over the catalogue; the towers weigh: {weights}"
+    weights = blend_weights(config.blend, dataset, upstream.get("blend"))
+    popular = cache(partial(popular_parts, dataset, config.blend.popularity_days))
+    runs = tuple((Part(partial(_blend, load, part.load, popular, weights)),) for (part,) in towers.runs)
+    what = f"the scores of both in spreads over the catalogue; the towers weigh: {_listed(weights.towers)}"
+    if any(weights.popularity.values()):
+        what += f"; and what is popular lately, which weighs: {_listed(weights.popularity)}"
     found.entries.append(Entry(BLEND, what, runs, trained=True))
 
 
+def _listed(weights: Mapping[str, float]) -> str:
+    return ", ".join(f"{cell} {value:g}" for cell, value in weights.items())
+
+
 def _blend(
-    edges: Callable[[], EdgeScorer], towers: Callable[[], Recommender], weight: Mapping[str, float]
+    edges: Callable[[], EdgeScorer],
+    towers: Callable[[], Recommender],
+    popular: Callable[[], Mapping[str, Floats]],
+    weights: BlendWeights,
 ) -> Recommender:
-    return Blend(BLEND, edges(), towers(), weight)
+    return Blend(BLEND, edges(), towers(), popular(), weights)
 
 
 def _variant(run: VariantRun, dataset: Dataset) -> Recommender:

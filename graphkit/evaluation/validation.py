@@ -80,12 +80,19 @@ def validation_ndcg(model: Recommender, task: TargetTask, seed: int) -> npt.NDAr
     found = [np.zeros(0)]
     for start in range(0, len(task.users), rows):
         users = task.users[start : start + rows]
-        top = top_items(model.scores(users, task.item_type), task.masked.pairs(users), ties, _LENGTH)
-        relevant = np.zeros((len(users), task.num_items + 1), dtype=bool)  # the last column catches -1
-        relevant[task.positives.pairs(users)] = True
-        hits = np.take_along_axis(relevant, top, axis=1)
-        found.append(user_metrics(hits, np.diff(task.positives.indptr)[users])[:, USER_METRICS.index("NDCG@10")])
+        found.append(ndcg_of(model.scores(users, task.item_type), task, users, ties))
     return np.concatenate(found)
+
+
+def ndcg_of(
+    scores: npt.NDArray[np.float32], task: TargetTask, users: npt.NDArray[np.int64], ties: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float64]:
+    """NDCG@10 of each of ``users`` by their ``scores`` [n, num_items]; ``ties`` is ``tie_order``."""
+    top = top_items(scores, task.masked.pairs(users), ties, _LENGTH)
+    relevant = np.zeros((len(users), task.num_items + 1), dtype=bool)  # the last column catches -1
+    relevant[task.positives.pairs(users)] = True
+    hits = np.take_along_axis(relevant, top, axis=1)
+    return user_metrics(hits, np.diff(task.positives.indptr)[users])[:, USER_METRICS.index("NDCG@10")]
 
 
 def _validation_cutoff(dataset: Dataset, cutoff: datetime) -> datetime:

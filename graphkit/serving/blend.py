@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from graphkit.indexes.item_index import ItemIndex
-from graphkit.serving.edges import EdgeScores
+from graphkit.serving.edges import EdgeScores, over_spread
 
 Floats = npt.NDArray[np.float32]
 Flags = npt.NDArray[np.bool_]
@@ -17,18 +17,19 @@ Items = npt.NDArray[np.int64]
 
 
 def blended_top(
-    index: ItemIndex, vector: Floats, edges: EdgeScores, towers_weight: float, k: int, allowed: Flags
+    index: ItemIndex, vector: Floats, along: EdgeScores, towers_weight: float, k: int, allowed: Flags
 ) -> tuple[Items, Floats]:
-    """The ``k`` best ``allowed`` items [num_items], best first, by edges / std + ``towers_weight`` * dot / std.
+    """The ``k`` best ``allowed`` items [num_items], best first, by ``along`` + ``towers_weight`` * dot / std.
 
-    ``vector`` [dim] is the user's; equal scores come by row. Both spreads are over the whole type: that of the dot
-    products follows from the covariance of the item vectors. Scored are the items that the index gives, those with
-    the strongest edges, and those whose edges are strong enough to be among the best with the dot product of the
-    index' last one; the index is asked for more until none left out can be among the best (the threshold algorithm of
-    Fagin et al. 2001). Where few are allowed, all those are scored instead. The list is the exact one where the index
-    gives the nearest items; what an approximate one passes over can be missing unless edges lead to it.
+    ``vector`` [dim] is the user's, ``along`` what edges bring, in spreads, and what is popular; equal scores come by
+    row. The spread of the dot products is over the whole type: it follows from the covariance of the item vectors.
+    Scored are the items that the index gives, those with the greatest part in ``along``, and those whose part is
+    great enough to be among the best with the dot product of the index' last one; the index is asked for more until
+    none left out can be among the best (the threshold algorithm of Fagin et al. 2001). Where few are allowed, all
+    those are scored instead. The list is the exact one where the index gives the nearest items; what an approximate
+    one passes over can be missing unless it has a part in ``along``.
     """
-    user = _Blend.of(index, vector, edges, towers_weight, allowed)
+    user = _Blend.of(index, vector, along, towers_weight, allowed)
     num_allowed = int(np.count_nonzero(allowed))
     wanted = _first_wanted(k, num_allowed, index.num_items)
     while wanted < index.num_items and index.looks_at(wanted) < num_allowed:
@@ -49,15 +50,14 @@ class _Blend:
     index: ItemIndex
     vector: Floats
     weight: float  # of a dot product
-    reached: Items  # allowed items with edges, ascending
-    along: Floats  # what the edges bring them
+    reached: Items  # allowed items with edges or popular, ascending
+    along: Floats  # what that brings them
 
     @classmethod
-    def of(cls, index: ItemIndex, vector: Floats, edges: EdgeScores, towers_weight: float, allowed: Flags) -> _Blend:
+    def of(cls, index: ItemIndex, vector: Floats, along: EdgeScores, towers_weight: float, allowed: Flags) -> _Blend:
         weight = over_spread(towers_weight, float(index.spreads(vector[None])[0]))
-        listed = allowed[edges.items]
-        along = edges.values[listed] * np.float32(over_spread(1.0, edges.spread()))
-        return cls(index, vector, weight, edges.items[listed], along)
+        listed = allowed[along.items]
+        return cls(index, vector, weight, along.items[listed], along.values[listed])
 
     def best(self, near: Items, dots: Floats, others: float, k: int) -> tuple[Items, Floats]:
         """The ``k`` best, best first, with their scores: of the items ``near``, whose dot products are ``dots``, and
@@ -89,11 +89,6 @@ class _Blend:
 def _nth_greatest(values: Floats, n: int) -> float:
     """The n-th greatest of the values, -inf where there are fewer."""
     return float(np.partition(values, -n)[-n]) if len(values) >= n else -np.inf
-
-
-def over_spread(value: float, spread: float) -> float:
-    """``value`` in units of ``spread``; 0 where nothing spreads."""
-    return value / spread if spread > 0 else 0.0
 
 
 def _first_wanted(k: int, num_allowed: int, num_items: int) -> int:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from graphkit import bundle_format as files
 from graphkit.artefacts import Batch
+from graphkit.blend.popular import popular_part
 from graphkit.bundle_format import BundleMeta
 from graphkit.errors import ArtefactError, GraphkitError
 from graphkit.histories import Histories
@@ -151,6 +152,15 @@ class Bundle:
     def popularity(self) -> dict[str, npt.NDArray[np.int32]]:
         """Users who met each item lately, per target type [num_items]."""
         return map_tensors(self.batch.path(files.POPULARITY_FILE))
+
+    def popular(self, item_type: str) -> tuple[npt.NDArray[np.int64], Floats]:
+        """The items that stand out of what is popular, ascending, and the blend's part for each."""
+        return self._popular[item_type]
+
+    @cached_property
+    def _popular(self) -> dict[str, tuple[npt.NDArray[np.int64], Floats]]:
+        parts = {name: popular_part(users) for name, users in self.popularity.items()}
+        return {name: (np.flatnonzero(part), part[part > 0]) for name, part in parts.items()}
 
     @cached_property
     def by_popularity(self) -> dict[str, npt.NDArray[np.int64]]:

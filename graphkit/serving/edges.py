@@ -45,6 +45,23 @@ class EdgeScores(NamedTuple):
         mean = values.sum() / max(self.num_items, 1)
         return math.sqrt(max(0.0, values @ values / max(self.num_items, 1) - mean**2))
 
+    def in_spreads(self) -> EdgeScores:
+        """The same in units of the spread; zeros where nothing spreads."""
+        return self._replace(values=self.values * np.float32(over_spread(1.0, self.spread())))
+
+    def plus(self, items: Items, values: Floats) -> EdgeScores:
+        """With ``values`` added for ``items``, ascending."""
+        both = np.union1d(self.items, items)
+        sums = np.zeros(len(both), np.float32)
+        sums[np.searchsorted(both, self.items)] = self.values
+        sums[np.searchsorted(both, items)] += values
+        return self._replace(items=both, values=sums)
+
+
+def over_spread(value: float, spread: float) -> float:
+    """``value`` in units of ``spread``; 0 where nothing spreads."""
+    return value / spread if spread > 0 else 0.0
+
 
 @dataclass(frozen=True)
 class EdgeWeights:

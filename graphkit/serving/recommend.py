@@ -31,7 +31,7 @@ class Recommendations:
     """Best first; ``rows`` have rank, item_id, title, genre and score, and ``why`` where that was asked for.
 
     ``source`` is ``towers and edges`` (score: both in spreads over the catalogue, see ``blended_top``), ``towers``
-    where no edge leads from the user's items (score: the towers' part alone), or ``popularity`` (score: users who
+    where no edge leads from the user's items (score: the same without them), or ``popularity`` (score: users who
     met the item lately). ``why`` lists the user's items that speak for the item (``item_type``, ``item_id``,
     ``title``) and the way from there: ``source`` is ``learned edge``, heaviest first, or, where none leads to the
     item, ``co-listening``, the heaviest path of the graph; ``through`` is the item in the middle (of the same three
@@ -123,9 +123,12 @@ def _best(bundle: Bundle, user: int | None, item_type: str, k: int, allowed: Fla
     reached = len(edges.items) > 0
     if blank_users(inputs)[0] and not reached:
         return POPULARITY, *_popular(bundle, item_type, k, allowed)
-    weight = bundle.meta.towers_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]
+    cell, along = f"{item_type}/{bundle.edges.group(user, item_type)}", edges.in_spreads()
+    if popularity := bundle.meta.popularity_weight[cell]:
+        items, part = bundle.popular(item_type)
+        along = along.plus(items, np.float32(popularity) * part)
     vector = bundle.user_vectors(inputs)[0]
-    found = blended_top(bundle.index(item_type), vector, edges, weight, k, allowed)
+    found = blended_top(bundle.index(item_type), vector, along, bundle.meta.towers_weight[cell], k, allowed)
     return BLEND if reached else TOWERS, *found
 
 

@@ -163,11 +163,16 @@ class _Lists:
         inputs = self.bundle.user_features.inputs(users)
         vectors = self.bundle.user_vectors(inputs)
         warm = np.diff(self.bundle.seen[Pool(self.item_type, STRONG)].indptr)[users] > 0
-        weights = [self.bundle.meta.towers_weight[f"{self.item_type}/{group}"] for group in (COLD, WARM)]
-        weight = np.array(weights, np.float32)[warm.astype(np.int64)]
+        weight, popularity = (
+            np.array([weights[f"{self.item_type}/{group}"] for group in (COLD, WARM)], np.float32)[warm.astype(int)]
+            for weights in (self.bundle.meta.towers_weight, self.bundle.meta.popularity_weight)
+        )
         spread = self.bundle.index(self.item_type).spreads(vectors)
         scale = np.divide(weight, spread, out=np.zeros_like(weight), where=spread > 0)
         scores = (vectors * scale[:, None]) @ self.bundle.item_vectors[self.item_type].T
+        if popularity.any():
+            items, part = self.bundle.popular(self.item_type)
+            scores[:, items] += popularity[:, None] * part
         reached = np.zeros(len(users), dtype=bool)
         for group, rows in ((COLD, np.flatnonzero(~warm)), (WARM, np.flatnonzero(warm))):
             reached[rows] = add_edges(
