@@ -164,6 +164,13 @@ def test_what_no_path_reaches_says_what_the_towers_went_by(tiny_workspace: Works
         "track history, country"
     )
     assert bundle.recommend("u2", "audiobook", k=3).note == ""
+    bundle.meta.popularity_weight["audiobook/warm"] = 100.0  # what the most met lists alone
+    popular = bundle.recommend("u2", "audiobook", k=3, why=True)
+    assert popular.note == found.note + "; 3 of these are popular lately"
+    counts = dict(zip(item_ids(tiny_workspace, "audiobook"), bundle.popularity["audiobook"].tolist(), strict=True))
+    most = sorted(counts[name] for name in set(counts) - {row["item_id"] for row in popular.rows})[-1]
+    seen = [counts[item_ids(tiny_workspace, "audiobook")[item]] for item in seen_by(tiny_workspace, 2, "audiobook")]
+    assert min(counts[row["item_id"]] for row in popular.rows) >= most or most in seen
 
 
 def without_edges(workspace: Workspace, root: Path) -> Path:

@@ -40,7 +40,7 @@ bundle.similar("ITEM_ID", k=10).rows
 | `{seen}` | all items a user has met, per type: edges lead from them, and they are left out of recommendations |
 | `{edges}` | learned weights of co-listening edges per target type, for warm and for cold users, as CSR |
 | `{adjacency}` | each item's heaviest co-listening neighbours per type, as CSR, heaviest first: for reasons |
-| `{popularity}` | users who met an item in the last {popularity_days} days: for users without history or features |
+| `{popularity}` | users who met an item in the last {popularity_days} days: the blend counts them |
 | `{features}` | order of the pools, vocabularies of the categorical features |
 | `{onnx}` | the user tower for onnxruntime |
 | `{saved_model}/` | the same as a SavedModel (weights frozen into it, signature `serving_default`) |

@@ -28,7 +28,7 @@ def explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows
 
     The edges with learned weights come first, heaviest first. An item without one gets the heaviest path of the
     co-listening graph, over one edge or over two. Returns a note on the items that have neither: what the towers went
-    by. None for the user: nothing is known, and nothing is added.
+    by, and how many are popular where that weighs. None for the user: nothing is known, and nothing is added.
     """
     if user is None:
         for row in rows:
@@ -44,8 +44,13 @@ def explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows
         ]
         if path := paths.get(place):
             row["why"].append(_reason(bundle, CO_LISTENING, path.start, path.through, path.weight))
-    unreached = sum(not row["why"] for row in rows)
-    return f"no co-listening path to {unreached} of them: there {_went_by(bundle, user)}" if unreached else ""
+    unreached = items[[not row["why"] for row in rows]]
+    if not len(unreached):
+        return ""
+    note = f"no co-listening path to {len(unreached)} of them: there {_went_by(bundle, user)}"
+    popular = np.count_nonzero(np.isin(unreached, bundle.popular(item_type)[0]))
+    weighs = bundle.meta.popularity_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"] > 0
+    return note + (f"; {popular} of these are popular lately" if weighs and popular else "")
 
 
 def _reason(bundle: Bundle, source: str, start: Node, through: Node | None, weight: float) -> dict[str, Any]:
