@@ -55,7 +55,7 @@ TOGETHER: Final = frozenset({"hgnn", "towers", "clue", "simclr", "shopperbert"})
 USER_VECTORS: Final = "user-vectors"
 #: Beside the chain: each made by its own command; `graphkit run` makes the encoders that the towers read.
 SIDE_STAGES: Final = {
-    "blend": Stage("graphkit tune-blend", (), ("dataset",), revision=1),
+    "blend": Stage("graphkit tune-blend", (), ("dataset",)),
     **ENCODERS,
     "encoder-scaling": Stage("graphkit encoder-scaling", ("clue", "encoder_scaling"), ("dataset",)),
     "downstream": Stage(

@@ -127,6 +127,8 @@ def test_a_tuned_blend_is_evaluated_and_served(own_chain: Path, graphkit: Callab
     assert {stage: workspace.peek(stage).id for stage in before} == before
     again = graphkit("tune-blend", "-w", own_chain)
     assert "up to date" in again.output
+    other = graphkit("tune-blend", "-w", own_chain, "--set", "blend.popularity_days=7", "--dry-run")
+    assert "to do" in other.output
 
     assert graphkit("export", "-w", own_chain).exit_code == 0
     bundle = json.loads(workspace.current("bundle").path("bundle.json").read_text())

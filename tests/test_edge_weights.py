@@ -113,14 +113,16 @@ class Fixed:
 def blend(
     edges: EdgeScorer, towers: np.ndarray, warm: float, cold: float, popular: np.ndarray | None = None
 ) -> Blend:
-    """With what is popular weighing 3 for the cold and nothing for the warm."""
-    weights = BlendWeights({"book/warm": warm, "book/cold": cold}, {"book/warm": 0.0, "book/cold": 3.0})
+    """With what is popular weighing 3 for the cold and 0.25 for the warm."""
+    weights = BlendWeights({"book/warm": warm, "book/cold": cold}, {"book/warm": 0.25, "book/cold": 3.0})
     nothing = np.zeros(towers.shape[1], np.float32)
     return Blend("b", edges, Fixed(towers), {"book": nothing if popular is None else popular}, weights)
 
 
 def test_the_blend_adds_all_in_units_of_their_spread() -> None:
-    train = random_train(3)
+    likes = random_train(3).likes
+    some = np.arange(USERS)[:, None] >= 4  # the others are cold
+    train = TrainData(likes | {"book": sparse.csr_array(likes["book"].toarray() * some)}, ("book", "movie"))
     edges = scorer(train, neighbours=4)
     towers = np.random.default_rng(0).normal(size=(USERS, SIZES["book"])).astype(np.float32)
     users = np.arange(USERS)
@@ -130,7 +132,7 @@ def test_the_blend_adds_all_in_units_of_their_spread() -> None:
     np.testing.assert_allclose(plain, scaled, atol=1e-4)
     along = edges.scores(users, "book")
     for user in users:
-        weight, popularity = (0.5, 0.0) if train.likes["book"][[user]].nnz else (2.0, 3.0)
+        weight, popularity = (0.5, 0.25) if train.likes["book"][[user]].nnz else (2.0, 3.0)
         spread = along[user].std()
         wanted = (
             (along[user] - along[user].mean()) / (spread or 1)

@@ -14,8 +14,10 @@ from graphkit.datasets.popularity import users_met
 from graphkit.datasets.store import Dataset
 from graphkit.errors import InputError
 from towers.fit import train_towers
+from towers.infer import item_vectors
 from towers.popularity import popularity_inputs
 from towers.sources import Sources, read_sources
+from towers.two_tower import item_tower
 
 DAYS = (5, 40)
 
@@ -53,6 +55,14 @@ def test_an_item_whose_embedding_is_hidden_keeps_its_counts(tmp_path: Path) -> N
     np.testing.assert_array_equal(hidden[:, -1], shown[:, -1])
     np.testing.assert_array_equal(hidden[:, : spec.text_dim], shown[:, : spec.text_dim])
     assert shown[:, -1].any()
+
+
+def test_the_item_tower_reads_them(tmp_path: Path) -> None:
+    items = sources_of(tmp_path, "towers.popularity_days=[40]").items["podcast"]
+    tower = item_tower("podcast", items.spec, quick_config().towers)
+    more = items.as_of(items.embedding, items.popularity + 1)
+    plain, popular = (item_vectors(tower, one) for one in (items, more))
+    assert (np.abs(plain - popular).max(axis=1) > 1e-3).all()
 
 
 def test_without_timestamps_they_would_know_the_labels(tmp_path: Path) -> None:

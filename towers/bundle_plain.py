@@ -8,7 +8,6 @@ from graphkit import bundle_format as files
 from graphkit.bundle_format import BundleMeta, IndexMeta
 from graphkit.histories import Pool
 from graphkit.indexes.annoy import AnnoyForest
-from graphkit.indexes.faiss import lists_for
 from graphkit.user_features import FeatureSpec
 from towers.frozen import OUTPUT, SIGNATURE
 
@@ -89,7 +88,7 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
         "width": index.dim + (index.longest is not None),
         "query": "vector" if index.longest is None else "[*vector, 0]",
         "effort": _effort(index),
-        "lists": lists_for(_effort(index), index.num_items),
+        "lists": _lists(index),
         "item_vectors": files.ITEM_VECTORS_FILE,
         "items": files.ITEMS_FILE,
         "target": meta.targets[0],
@@ -107,6 +106,15 @@ def plain_programs(meta: BundleMeta, spec: FeatureSpec, pooled_vectors: str) -> 
 
 def _quoted(pool: Pool, spec: FeatureSpec) -> str:
     return f'"{pool.name}"' if spec.half_life_days else f'("{pool.item_type}", "{pool.group}")'
+
+
+def _lists(index: IndexMeta) -> int:
+    """The lists that FAISS looks through, 0 for the other kinds, whose users need not load it."""
+    if index.kind != "faiss":
+        return 0
+    from graphkit.indexes.faiss import lists_for
+
+    return lists_for(_effort(index), index.num_items)
 
 
 def _effort(index: IndexMeta) -> int:

@@ -16,7 +16,6 @@ from graphkit.indexes.lengths import as_query
 TUNED_FOR: Final = 100
 #: How many times as long the dot product of an item takes where its vector is copied first.
 _MOST: Final = 4
-_ROUNDING: Final = 1.00001
 #: Item vectors held at once as float64.
 _ROWS: Final = 65_536
 
@@ -63,10 +62,6 @@ class ItemIndex:
         dots: Floats = (self._vectors @ query)[items] if most else self._vectors[items] @ query
         return dots
 
-    def greatest_dot(self, query: Floats) -> float:
-        """What no dot product with the query exceeds: the product of the lengths, and a little for rounding."""
-        return _ROUNDING * self._greatest_length * float(np.linalg.norm(query.astype(np.float64)))
-
     def spreads(self, queries: Floats) -> Floats:
         """Of each query [n, dim] the standard deviation of the dot products of all items: float32 [n]."""
         variance = ((queries @ self._covariance) * queries).sum(axis=1)
@@ -75,12 +70,6 @@ class ItemIndex:
 
     def _effort_for(self, n: int) -> int:
         return max(self._effort, self._effort * n // TUNED_FOR)
-
-    @cached_property
-    def _greatest_length(self) -> float:
-        starts = range(0, len(self._vectors), _ROWS)
-        lengths = [np.linalg.norm(self._vectors[start : start + _ROWS], axis=1).max() for start in starts]
-        return float(max(lengths, default=0.0))
 
     @cached_property
     def _covariance(self) -> npt.NDArray[np.float64]:

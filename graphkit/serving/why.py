@@ -48,9 +48,10 @@ def explain(bundle: Bundle, user: int | None, item_type: str, items: Items, rows
     if not len(unreached):
         return ""
     note = f"no co-listening path to {len(unreached)} of them: there {_went_by(bundle, user)}"
+    if not bundle.meta.popularity_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"]:
+        return note
     popular = np.count_nonzero(np.isin(unreached, bundle.popular(item_type)[0]))
-    weighs = bundle.meta.popularity_weight[f"{item_type}/{bundle.edges.group(user, item_type)}"] > 0
-    return note + (f"; {popular} of these are popular lately" if weighs and popular else "")
+    return note + (f"; {popular} of these are popular lately" if popular else "")
 
 
 def _reason(bundle: Bundle, source: str, start: Node, through: Node | None, weight: float) -> dict[str, Any]:
