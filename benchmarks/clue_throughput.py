@@ -7,7 +7,8 @@ forward on random tensors of exactly the groups of sequences that CLUE's step ma
 of the output, backward, AdamW: no tokens, no gathering, no pooling, no loss, no batch making. `padded` is the same
 with every item and sequence padded to the batch's longest, which is what one writes first. Attention has no dropout
 in CLUE; the bare stack has it only with --dropout-in-attention. On a busy machine compare processor time, of one
-thread (--set run.threads=1).
+thread (--set run.threads=1). On a GPU (--set clue.device=cuda) all sides compute in the same precision, and the peak
+memory of each is given.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from torch import nn
 from graphkit.artefacts import Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
-from graphkit.training.device import prepare
+from graphkit.training.device import choose_device, choose_precision, prepare
 from graphkit.training.distributed import ALONE
 from graphkit.training.gradients import FlatGradients
 from towers.encoders.clue.data import read_training_data
@@ -46,15 +47,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dropout-in-attention", action="store_true")
+    parser.add_argument("--preset", default="default", help="paper: the papers' sizes, for GPUs")
     parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE")
     options = parser.parse_args()
-    config = load_config("default", options.sets)
-    settings, device = config.clue, torch.device("cpu")
+    config = load_config(options.preset, options.sets)
+    settings, device = config.clue, choose_device(config.clue.device)
     prepare(device, config.run.threads)
+    half = choose_precision(settings.precision, device) == torch.bfloat16
     dataset = Dataset.current(Workspace(options.workspace))
     data = read_training_data(Source(dataset, {"dataset": dataset.batch}), settings, by_service=True, seed=0)
     shape = data.shape(settings)
-    model = new_model(shape, 0).train()
+    model = new_model(shape, 0).to(device).train()
     learner = ClueLearner(model, data, ALONE, settings.batch_size)
     rng = np.random.default_rng(0)
     batches = [rng.permutation(learner.num_examples)[: settings.batch_size] for _ in range(options.steps)]
@@ -64,18 +67,27 @@ def main() -> None:
 
     def ours() -> None:
         for batch in batches:
-            gradients.compute(learner.loss(batch, slice(0, len(batch)), rng))
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                loss = learner.loss(batch, slice(0, len(batch)), rng)
+            gradients.compute(loss)
             gradients.clip(gradients.measure()[1], settings.clip_norm)
             optimiser.step()
 
     sides: dict[str, Callable[[], None]] = {"clue": ours}
     for name, padded in (("bare", False), ("padded", True)):
-        sides[name] = bare(shape.backbone, shapes, padded, options.dropout_in_attention)
+        sides[name] = bare(shape.backbone, shapes, padded, options.dropout_in_attention, device, half)
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
+    memory = dict.fromkeys(sides, 0.0)
     for _ in range(options.rounds + 1):  # the first is for warming up
         for name, side in sides.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
             started, cpu = time.perf_counter(), time.process_time()
             side()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+                memory[name] = torch.cuda.max_memory_allocated() / 2**30
             seconds[name].append((time.perf_counter() - started, time.process_time() - cpu))
     wall, cpu_time = (
         {name: statistics.median(pair[i] for pair in pairs[1:]) / options.steps for name, pairs in seconds.items()}
@@ -91,9 +103,17 @@ def main() -> None:
             "of_bare_by_cpu_time": round(cpu_time["bare"] / cpu_time[name], 3),
             "tokens": round(statistics.mean(tokens(shape, name == "padded") for shape in shapes)),
         }
+        | ({"gpu_gib": round(memory[name], 2)} if device.type == "cuda" else {})
         for name, each in wall.items()
     ]
-    record("clue_throughput", rows, settings=settings.model_dump(mode="json"), threads=torch.get_num_threads())
+    record(
+        "clue_throughput",
+        rows,
+        settings=settings.model_dump(mode="json"),
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        precision="bfloat16" if half else "float32",
+    )
 
 
 def shapes_of(learner: ClueLearner, batch: np.ndarray) -> tuple[Shapes, Shapes]:
@@ -116,7 +136,12 @@ def one_group(groups: Shapes) -> Shapes:
 
 
 def bare(
-    shape: BackboneShape, shapes: list[tuple[Shapes, Shapes]], padded: bool, attention_dropout: bool
+    shape: BackboneShape,
+    shapes: list[tuple[Shapes, Shapes]],
+    padded: bool,
+    attention_dropout: bool,
+    device: torch.device,
+    half: bool,
 ) -> Callable[[], None]:
     """Steps of two bare stacks on random tensors."""
     stacks = []
@@ -127,15 +152,20 @@ def bare(
         if not attention_dropout:
             layer.self_attn.dropout = 0.0
         stacks.append(nn.TransformerEncoder(layer, shape.layers, nn.LayerNorm(shape.dim), enable_nested_tensor=False))
+        stacks[-1].to(device)
     parameters = [parameter for stack in stacks for parameter in stack.parameters()]
     optimiser = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
     sizes = [[one_group(groups) if padded else groups for groups in both] for both in shapes]
-    inputs = [[[torch.randn(n, length, shape.dim) for n, length in groups] for groups in both] for both in sizes]
+    inputs = [
+        [[torch.randn(n, length, shape.dim, device=device) for n, length in groups] for groups in both]
+        for both in sizes
+    ]
 
     def steps() -> None:
         for both in inputs:
             optimiser.zero_grad()
-            means = [stack(x).mean() for stack, groups in zip(stacks, both, strict=True) for x in groups]
+            with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                means = [stack(x).mean() for stack, groups in zip(stacks, both, strict=True) for x in groups]
             torch.stack(means).sum().backward()
             optimiser.step()
 
