@@ -91,8 +91,8 @@ def test_the_network_learns_as_on_a_cpu(precision: str, aggregator: str, tmp_pat
     logs = {device: json.loads(batch.path("training.json").read_text()) for device, batch in batches.items()}
     best = {device: max(record["val_mrr"] for record in log["epochs"]) for device, log in logs.items()}
     assert batches["cuda"].manifest.device == "cuda"
-    assert logs["cuda"]["epochs"][-1]["loss"] < 0.9 * logs["cuda"]["epochs"][0]["loss"]
-    assert best["cuda"] == pytest.approx(best["cpu"], abs=0.08)  # other links are drawn
+    assert logs["cuda"]["epochs"][-1]["loss"] < 0.8 * logs["cuda"]["epochs"][0]["loss"]
+    assert best["cuda"] == pytest.approx(best["cpu"], abs=0.15)  # other links are held out, and seeds differ by 0.1
 
 
 def test_a_cpu_reads_what_a_gpu_trained(tmp_path: Path) -> None:

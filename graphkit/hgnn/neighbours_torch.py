@@ -14,8 +14,8 @@ def maximum(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
 
 
 def weighted_sum(messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
-    """See ``Pooling``."""
-    return _bag(messages, edges, "sum", weight)
+    """See ``Pooling``. In float32 inside: a GPU has no kernel for the gradients of half-precision weights."""
+    return _bag(messages.float(), edges, "sum", weight.float()).to(messages.dtype)
 
 
 def _bag(messages: torch.Tensor, edges: InEdges, mode: str, weight: torch.Tensor | None = None) -> torch.Tensor:

@@ -64,8 +64,12 @@ def prepare(device: torch.device, threads: int, processes: int = 1) -> None:
     Without the deterministic mode, the backward pass of indexing adds up in whatever order threads arrive.
     A GPU has no deterministic kernel for every operation; there torch warns and goes on.
     """
-    if device.type == "cuda" and device.index is not None:
-        torch.cuda.set_device(device)
+    if device.type == "cuda":
+        if device.index is not None:
+            torch.cuda.set_device(device)
+        # cuDNN's attention makes a plan for each new shape, and sequences come in ever new ones: it took two seconds
+        # of a step of CLUE whose kernels ran for ten milliseconds.
+        torch.backends.cuda.enable_cudnn_sdp(False)
     torch.set_num_threads(threads or max(len(os.sched_getaffinity(0)) // processes, 1))
     torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
     # Nothing here reads memory that it has not written; filling it took 7 % of a step.
