@@ -30,9 +30,10 @@ def mix_key(*parts: int) -> int:
     return key
 
 
-def node_uniform(key: int, nodes: Tensor, count: int) -> Tensor:
-    """The ``count``-th number in [0, 1) of each of ``nodes`` (int64 [n]): float64 [n], by splitmix64."""
-    z = nodes * _signed(_NODE) + _signed((key + count * _COUNT) & _MASK)
+def node_uniform(key: int, nodes: Tensor, count: Tensor) -> Tensor:
+    """The ``count``-th number (int64) in [0, 1) of each of ``nodes`` (int64 [n]), by splitmix64: float64, of the
+    shape that both broadcast to."""
+    z = nodes * _signed(_NODE) + (count * _signed(_COUNT) + _signed(key & _MASK))
     z = (z ^ _shifted(z, 30)) * _signed(_MIX_1)
     z = (z ^ _shifted(z, 27)) * _signed(_MIX_2)
     uniform: Tensor = _shifted(z ^ _shifted(z, 31), 11).double() * 2.0**-53
@@ -59,12 +60,13 @@ def draw_distinct(population: Tensor, count: int, nodes: Tensor, key: int) -> Te
 
     Floyd's algorithm, one column at a time for all rows: every subset is equally likely.
     """
-    chosen = torch.empty(count, len(population), dtype=torch.int64, device=population.device)
-    for i in range(count):
-        last = population - count + i
-        drawn = (node_uniform(key, nodes, i) * (last + 1)).long()
-        taken = (chosen[:i] == drawn).any(dim=0)
-        chosen[i] = torch.where(taken, last, drawn)
+    column = torch.arange(count, device=population.device)[:, None]
+    last = population - count + column  # [count, n]
+    drawn = (node_uniform(key, nodes, column) * (last + 1)).long()
+    chosen = drawn.clone()
+    for i in range(1, count):
+        taken = (chosen[:i] == drawn[i]).any(dim=0)
+        chosen[i] = torch.where(taken, last[i], drawn[i])
     return chosen.t()
 
 

@@ -14,12 +14,13 @@ def maximum(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
 
 
 def weighted_sum(messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
-    """See ``Pooling``. In float32 inside: a GPU has no kernel for the gradients of half-precision weights."""
-    return _bag(messages.float(), edges, "sum", weight.float()).to(messages.dtype)
+    """See ``Pooling``."""
+    return _bag(messages, edges, "sum", weight.float())
 
 
 def _bag(messages: torch.Tensor, edges: InEdges, mode: str, weight: torch.Tensor | None = None) -> torch.Tensor:
     if len(edges.indices) == 0:  # embedding_bag wants at least one index
         return messages.new_zeros(edges.num_dst, messages.shape[1])
     offsets = edges.indptr[:-1].to(edges.indices.dtype)
-    return F.embedding_bag(edges.indices, messages, offsets, mode=mode, per_sample_weights=weight)
+    pooled = F.embedding_bag(edges.indices, messages.float(), offsets, mode=mode, per_sample_weights=weight)
+    return pooled.to(messages.dtype)  # float32 in between: on a GPU half precision has no gradient
