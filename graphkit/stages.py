@@ -63,7 +63,7 @@ SIDE_STAGES: Final = {
         ("downstream", "sign_up"),
         ("dataset", "graph", "hgnn", *ENCODERS),
         tuple(ENCODERS),
-        revision=1,
+        revision=2,
     ),
     "new-items": Stage("graphkit embed-new-items", (), ("dataset", "graph", "hgnn")),
     USER_VECTORS: Stage("graphkit import-user-vectors", (), ("dataset",)),

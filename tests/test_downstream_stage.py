@@ -22,6 +22,7 @@ from graphkit.config.downstream import TASKS
 from graphkit.datasets.store import Dataset
 from graphkit.downstream.future_listening import FutureListening
 from graphkit.downstream.moments import Moment
+from graphkit.downstream.next_item import NextItems
 from graphkit.downstream.pair_examples import PairExamples
 from graphkit.downstream.pairs import Pairs
 from graphkit.downstream.panel import Panel
@@ -232,6 +233,16 @@ def test_cold_and_heavy_users_are_the_fifths_at_the_ends() -> None:
     assert np.flatnonzero(groups["cold"]).tolist() == [1, 9]
     assert np.flatnonzero(groups["heavy"]).tolist() == [2, 6]
     assert groups["all"].all()
+
+
+@pytest.mark.parametrize("task", [task for task in ALL_TASKS if task.name in ("future-listening", "next-item")])
+def test_a_sample_of_the_users_has_some_of_every_part(task: Any, measured: tuple[Workspace, Batch]) -> None:
+    """A tenth of the users, as of a world with ten times ``max_users``."""
+    examples = task.prepare(opened(measured[0], f"downstream.max_users={world.NUM_USERS // 10}"))
+    assert not isinstance(examples, NotApplicable)
+    examples = examples.parts if isinstance(examples, NextItems) else examples
+    parts = [len(np.unique(part.users)) for part in (examples.training, examples.test)]
+    assert min(parts) > world.NUM_USERS // 50
 
 
 def test_onboarding_clusters_are_of_new_users_alone(tmp_path: Path) -> None:

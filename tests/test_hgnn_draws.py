@@ -53,7 +53,8 @@ def test_excluded_edges_fall_out_after_the_draw() -> None:
 
 def test_uniform_numbers_are_uniform_and_independent_of_one_another() -> None:
     nodes = torch.arange(50_000)
-    first, second, other = node_uniform(1, nodes, 0), node_uniform(1, nodes, 1), node_uniform(2, nodes, 0)
+    zero, one = torch.tensor(0), torch.tensor(1)
+    first, second, other = node_uniform(1, nodes, zero), node_uniform(1, nodes, one), node_uniform(2, nodes, zero)
     for numbers in (first, second, other):
         counts = torch.histc(numbers, 20, 0, 1)
         assert ((counts - 2500).abs() < 5 * 2500**0.5).all()

@@ -16,6 +16,7 @@ from graphkit.downstream.figures import Figure, MeanFigure
 from graphkit.downstream.moments import UNTIMED, Moment
 from graphkit.downstream.pair_examples import PairExamples, over_seeds
 from graphkit.downstream.pairs import Pairs, draw_others, sample_positives, with_negatives
+from graphkit.downstream.panel import sample_users
 from graphkit.downstream.rivals import Rival, Scorer
 from graphkit.downstream.specialists import LightGcnRival, SequenceRival
 from graphkit.downstream.task import NotApplicable
@@ -181,9 +182,8 @@ def _next(world: World, moment: Moment) -> tuple[Longs, Longs]:
     tie = pl.struct(schemas.USER, schemas.ITEM).hash(world.seed)
     ordered = rows.with_columns(tie=tie).sort(schemas.USER, schemas.ITEM_TYPE, schemas.TIMESTAMP, "tie")
     first = ordered.group_by(schemas.USER, schemas.ITEM_TYPE, maintain_order=True).first().collect()
-    users = np.sort(first[schemas.USER].unique().to_numpy())
-    chosen = users[np.argsort(tie_order(users, world.seed))[: world.settings.max_users]]
-    first = first.filter(pl.col(schemas.USER).is_in(np.sort(chosen).tolist()))
+    users = sample_users(first[schemas.USER].unique().sort().to_numpy(), world.settings.max_users, world.seed)
+    first = first.filter(pl.col(schemas.USER).is_in(users.tolist()))
     return first[schemas.USER].to_numpy(), first[schemas.ITEM].to_numpy()
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.downstream.catalogue import Catalogue
+from graphkit.downstream.panel import sample_users
 from graphkit.ties import tie_order
 
 #: Draws after which a user who meets (nearly) a whole type is given what was drawn last.
@@ -36,9 +37,8 @@ class Pairs:
 
 def sample_positives(pairs: pl.DataFrame, max_per_user: int, max_users: int, seed: int) -> pl.DataFrame:
     """At most ``max_per_user`` rows (``user``, ``item``) of each of at most ``max_users`` users, by seeded hashes."""
-    users = pairs[schemas.USER].unique().sort().to_numpy()
-    chosen = users[np.argsort(tie_order(users, seed))[:max_users]]
-    kept = pairs.filter(pl.col(schemas.USER).is_in(np.sort(chosen).tolist()))
+    chosen = sample_users(pairs[schemas.USER].unique().sort().to_numpy(), max_users, seed)
+    kept = pairs.filter(pl.col(schemas.USER).is_in(chosen.tolist()))
     keys = kept[schemas.USER].to_numpy().astype(np.uint64) * np.uint64(2**32) + kept[schemas.ITEM].to_numpy().astype(
         np.uint64
     )

@@ -19,6 +19,8 @@ ALL: Final = "all"
 #: The fifth of a task's users who are known to have met the fewest items, and the fifth with the most.
 COLD, HEAVY = "cold", "heavy"
 _FIFTH: Final = 0.2
+#: Added to the seed of samples: the parts are cut by the same hash, and the lowest places are all in one of them.
+_SAMPLES: Final = 2**32
 
 Longs = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
@@ -51,6 +53,12 @@ class Panel:
         share = np.empty(len(users))
         share[order] = (np.arange(len(users)) + 0.5) / max(len(users), 1)
         return {ALL: np.ones(len(users), bool), COLD: share < _FIFTH, HEAVY: share > 1 - _FIFTH}
+
+
+def sample_users(users: Longs, most: int, seed: int) -> Longs:
+    """At most ``most`` of ``users`` [n], whatever part of the panel they are in, ascending."""
+    order = np.argsort(tie_order(users, seed + _SAMPLES))
+    return np.sort(users[order[:most]])
 
 
 def _activity(dataset: Dataset) -> Longs:

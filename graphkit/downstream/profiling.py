@@ -18,11 +18,11 @@ from graphkit import schemas
 from graphkit.downstream.early_stopping import seeded, train
 from graphkit.downstream.figures import Averaged, Figure, MeanFigure
 from graphkit.downstream.pair_model import mlp
+from graphkit.downstream.panel import sample_users
 from graphkit.downstream.popularity import DemographicPopularity
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.world import World
-from graphkit.ties import tie_order
 
 #: Rarer values are left out: there is nothing to learn from.
 _MIN_USERS: Final = 20
@@ -106,8 +106,7 @@ class ProfiledUsers:
     def part(self, users: npt.NDArray[np.bool_]) -> Longs:
         """Who of the part takes part, at most ``downstream.max_users``."""
         mine = np.flatnonzero(users & (self.values >= 0) & (self.world.panel.activity > 0))
-        chosen = np.argsort(tie_order(mine, self.world.seed))[: self.world.settings.max_users]
-        return np.sort(mine[chosen])
+        return sample_users(mine, self.world.settings.max_users, self.world.seed)
 
     @property
     def users(self) -> Longs:

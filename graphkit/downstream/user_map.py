@@ -11,10 +11,10 @@ import polars as pl
 
 from graphkit import schemas
 from graphkit.downstream.cluster_labels import most_met
+from graphkit.downstream.panel import sample_users
 from graphkit.downstream.profiling import ATTRIBUTES
 from graphkit.downstream.representations import Representation
 from graphkit.downstream.world import World
-from graphkit.ties import tie_order
 from graphkit.tsne import place
 
 #: Fewer users than this make no map.
@@ -29,8 +29,7 @@ def user_map(world: World, spaces: Sequence[Representation]) -> pl.DataFrame:
     Vectors are scaled to length 1, since neighbours are by cosine; t-SNE places them.
     """
     known = np.all([space.serve.any(axis=1) for space in spaces], axis=0) & (world.panel.activity > 0)
-    users = np.flatnonzero(known)
-    users = np.sort(users[np.argsort(tie_order(users, world.seed))[: world.settings.map_users]])
+    users = sample_users(np.flatnonzero(known), world.settings.map_users, world.seed)
     about = _about(world, users)
     parts = [about.head(0).with_columns(model=pl.lit(""), x=pl.lit(0.0), y=pl.lit(0.0))]
     for space in spaces if len(users) >= MIN_USERS else ():
