@@ -66,14 +66,15 @@ def test_rows_of_some_users_in_their_order() -> None:
 
 
 def test_services_are_the_commonest_values_and_other() -> None:
-    services = find_services("genre", {"jazz": 5, "rock": 9, "folk": 1, None: 2}, known=(), most=2)
+    services = find_services("genre", {"jazz": 5, "rock": 9, "folk": 1, None: 2}, known=(), most=2, several=True)
     assert services.names == ("rock", "jazz", "other")
     assert services.counts == (9, 5, 3)
     assert services.codes(pl.Series(["jazz", None, "folk", "rock", "new"])).tolist() == [1, 2, 2, 0, 2]
-    types = find_services("item_type", {"track": 9, "book": 1}, known=("book", "track"), most=4)
+    types = find_services("item_type", {"track": 9, "book": 1}, known=("book", "track"), most=4, several=True)
     assert types.names == ("book", "track")
     with pytest.raises(InputError, match="all of one service"):
-        find_services("genre", {"rock": 9}, known=(), most=4)
+        find_services("genre", {"rock": 9}, known=(), most=4, several=True)
+    assert find_services("genre", {"rock": 9}, known=(), most=4, several=False).names == ("rock",)
 
 
 def test_of_several_genres_the_first_counts() -> None:

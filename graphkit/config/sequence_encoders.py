@@ -88,6 +88,11 @@ class TextSequenceSection(SequenceSection):
     max_services: Annotated[int, Field(ge=2)] = Field(
         default=4, description="commonest services; the rest of the behaviours make one more, `other`"
     )
+    pretrained: str | None = Field(
+        default=None,
+        description="folder of a batch of this encoder, WORKSPACE/NAME/ID, whose model is taken over as it is: items "
+        "are read by their texts alone, nothing is trained",
+    )
     initial_scale: PositiveFloat = Field(
         default=14.27, description="factor of the cosines before training, learned and at most 100 (paper)"
     )

@@ -60,12 +60,16 @@ class TrainingData:
     """Sequences of every user that is trained or validated on, and which users are which: disjoint, ascending."""
 
     catalogue: Catalogue
-    services: Services
     layout: Layout
     rows: Sequences
     train: Ints
     held_out: Ints
     timed: bool
+
+    @property
+    def services(self) -> Services:
+        assert self.layout.services is not None  # narrows for mypy: every item is of some service
+        return self.layout.services
 
     def shape(self, settings: TextSequenceSection, out_dim: int | None = None) -> ContrastiveShape:
         """What a model of these data is built from."""
@@ -76,34 +80,42 @@ class TrainingData:
         )
 
 
-def read_training_data(source: Source, settings: TextSequenceSection, by_service: bool, seed: int) -> TrainingData:
-    """Everything from before the label period; a user must have two rows (services), or a row of two behaviours.
+def read_items(
+    source: Source,
+    settings: TextSequenceSection,
+    by_service: bool,
+    several: bool,
+    tokenizer: Tokenizer | None = None,
+) -> tuple[Catalogue, Layout]:
+    """The dataset's items and how its users become sequences; without a ``tokenizer`` one is learned from the texts.
 
-    Raises InputError where fewer than four users do.
+    Raises InputError where services must be ``several`` and are not.
     """
-    dataset = source.dataset
-    meta, items = dataset.meta, dataset.items()
+    meta, items = source.dataset.meta, source.dataset.items()
     signals = (*meta.strong, *meta.weak) if settings.signals == "all" else meta.strong
-    services = _services(source, items, settings, signals, by_service)
+    services = _services(source, items, settings, signals, several)
     item_services = (
         None if settings.service == schemas.SIGNAL else services.codes(first_values(items, settings.service))
     )
     texts = texts_of(items, settings.texts)
-    tokenizer = learn_tokens(texts, settings.vocabulary)
-    catalogue = Catalogue(
-        encode_texts(tokenizer, texts, settings.max_tokens - 1),
-        item_services,
-        tokenizer.get_vocab_size(),
-        tokenizer,
-    )
-    layout = Layout(
+    tokenizer = tokenizer or learn_tokens(texts, settings.vocabulary)
+    tokens = encode_texts(tokenizer, texts, settings.max_tokens - 1)
+    return Catalogue(tokens, item_services, tokenizer.get_vocab_size(), tokenizer), Layout(
         first_rows=first_rows(items),
         signals=signals,
         max_behaviours=settings.max_behaviours,
         services=services,
         by_service=by_service,
     )
-    blocks = ((layout.sequences(users, item_services), users.count) for users in source.blocks(source.training))
+
+
+def read_training_data(source: Source, settings: TextSequenceSection, by_service: bool, seed: int) -> TrainingData:
+    """Everything from before the label period; a user must have two rows (services), or a row of two behaviours.
+
+    Raises InputError where fewer than four users do.
+    """
+    catalogue, layout = read_items(source, settings, by_service, several=by_service)
+    blocks = ((layout.sequences(users, catalogue.services), users.count) for users in source.blocks(source.training))
     rows = put_together(blocks)
     able = _able(rows, by_service)
     if len(able) < 4:
@@ -115,7 +127,8 @@ def read_training_data(source: Source, settings: TextSequenceSection, by_service
             fix="give more interactions, or a shorter label period (split.label_days)",
         )
     train, held = hold_out(sampled(able, settings.max_users, seed), settings.validation_share, MAX_HELD_OUT, seed)
-    return TrainingData(catalogue, services, layout, rows, train, held, meta.label_start is not None)
+    timed = source.dataset.meta.label_start is not None
+    return TrainingData(catalogue, layout, rows, train, held, timed)
 
 
 def _able(rows: Sequences, by_service: bool) -> Ints:
@@ -137,6 +150,4 @@ def _services(
         values = items.select(schemas.ITEM_TYPE, schemas.ITEM, value=first_values(items, settings.service)).lazy()
         counted = log.join(values, on=[schemas.ITEM_TYPE, schemas.ITEM]).group_by("value").len()
     counts = dict(counted.collect().select("value", "len").iter_rows())
-    if not several and len(counts) < 2:
-        return Services(column=settings.service, values=(), counts=(sum(counts.values()),))
-    return find_services(settings.service, counts, source.dataset.meta.types, settings.max_services)
+    return find_services(settings.service, counts, source.dataset.meta.types, settings.max_services, several)

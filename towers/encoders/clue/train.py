@@ -17,6 +17,7 @@ from graphkit.training.state import TrainingState
 from towers.encoders.clue.data import TrainingData, read_training_data
 from towers.encoders.clue.encoder import save_encoder
 from towers.encoders.clue.model import Contrastive, new_model
+from towers.encoders.clue.transfer import carry_over
 from towers.encoders.sequences.fit import Fit, Learner
 from towers.encoders.sequences.record import training_facts, write_training
 from towers.encoders.source import Source
@@ -65,7 +66,13 @@ def train_contrastive(source: Source, config: Config, recipe: Recipe, checkpoint
 
 
 def fit_contrastive(source: Source, config: Config, recipe: Recipe, work: StageWork) -> None:
-    """Train with the team of the environment, of which this process leads, and write the model's files."""
+    """Train with the team of the environment, of which this process leads, and write the model's files.
+
+    Where a pretrained model is named, nothing is trained.
+    """
+    if recipe.settings.pretrained is not None:
+        carry_over(source, recipe.name, recipe.settings, recipe.by_service, work)
+        return
     team = team_of_environment()
     if team.world > 1:
         team.share(lambda: {"checkpoint_dir": str(work.checkpoint_dir)})

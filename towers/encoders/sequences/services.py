@@ -38,18 +38,20 @@ class Services(BaseModel):
         return mapped.fill_null(last).to_numpy()
 
 
-def find_services(column: str, counts: Mapping[str | None, int], known: Sequence[str], most: int) -> Services:
+def find_services(
+    column: str, counts: Mapping[str | None, int], known: Sequence[str], most: int, several: bool
+) -> Services:
     """The services of training rows, of which ``counts`` have each value of ``column`` (None: not known).
 
     The ``most`` commonest are services, those of ``known`` (the dataset's types) first and in its order. Raises
-    InputError where there is one service alone: there is nothing to contrast then.
+    InputError where they must be ``several`` and there is one alone: there is nothing to contrast then.
     """
     table = {value: count for value, count in counts.items() if value is not None}
     common = sorted(table, key=lambda value: (-table[value], value))[:most]
     ordered = [*(value for value in known if value in common), *(value for value in common if value not in known)]
     rest = sum(counts.values()) - sum(table[value] for value in ordered)
     found = [*(table[value] for value in ordered), *([rest] if rest else [])]
-    if len(found) < 2:
+    if several and len(found) < 2:
         raise InputError(
             "the behaviours are all of one service",
             where=f"the values of {column}",

@@ -1,0 +1,77 @@
+"""A trained CLUE or SimCLR on a dataset that it has never seen: its items are read by their texts alone.
+
+Nothing is learned anew. What the model knows an item by is its text, in the tokens that it was trained with, and its
+service's token: a service of a name that it knows has its own, any other one the mean of them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from graphkit.artefacts import Batch, StageWork
+from graphkit.config.sequence_encoders import TextSequenceSection
+from graphkit.errors import InputError
+from graphkit.progress import say
+from towers.encoders.clue.data import read_items
+from towers.encoders.clue.encoder import load_encoder, save_encoder
+from towers.encoders.clue.model import Contrastive, ContrastiveShape
+from towers.encoders.source import Source
+
+
+def carry_over(source: Source, name: str, settings: TextSequenceSection, by_service: bool, work: StageWork) -> None:
+    """Write the model of the batch ``settings.pretrained`` with the items, services and users of ``source``.
+
+    The model's own sizes hold, whatever the settings say. Raises ArtefactError where there is no such batch, and
+    InputError for a batch of another stage.
+    """
+    batch = Batch.open(Path(str(settings.pretrained)))
+    if batch.manifest.stage != name:
+        raise InputError(
+            f"{name}.pretrained is not a batch of {name}",
+            where=str(batch.folder),
+            expected=f"the folder of a batch that `graphkit train-encoder {name}` wrote, WORKSPACE/{name}/ID",
+            found=f"a batch of {batch.manifest.stage}",
+        )
+    given = load_encoder(batch.folder)
+    shape = given.model.shape.backbone
+    sizes = {"max_tokens": shape.max_tokens, "max_behaviours": shape.max_behaviours}
+    catalogue, layout = read_items(
+        source, settings.model_copy(update=sizes), by_service, several=False, tokenizer=given.catalogue.tokenizer
+    )
+    assert given.layout.services is not None  # narrows for mypy, both: every item is of some service
+    assert layout.services is not None
+    old, new = given.layout.services.names, layout.services.names
+    save_encoder(work.folder, with_services(given.model.cpu(), old, new), catalogue, layout)
+    known = [service for service in new if service in old]
+    say(
+        f"{name}: the model of {batch.folder}, not trained here; services it knows: "
+        f"{', '.join(known) or 'none'}, {catalogue.without_text} of {len(catalogue.tokens)} items have no text"
+    )
+    work.metrics |= {
+        "pretrained": batch.id,
+        "pretrained_space": batch.manifest.space_id,
+        "services": dict(zip(new, layout.services.counts, strict=True)),
+        "services_known": known,
+        "items_without_text": catalogue.without_text,
+    }
+    work.row_counts |= {"items": len(catalogue.tokens)}
+
+
+def with_services(model: Contrastive, old: Sequence[str], new: Sequence[str]) -> Contrastive:
+    """The model with the services ``new`` in the place of ``old``: the token of an unknown one is the mean of all."""
+    backbone = model.shape.backbone
+    state = dict(model.state_dict())
+    words, services = state["backbone.tokens.weight"].split([backbone.vocabulary, backbone.services])
+    tokens = [services[old.index(name)] if name in old else services.mean(0) for name in new]
+    state["backbone.tokens.weight"] = torch.cat([words, torch.stack(tokens)])
+    shape = ContrastiveShape(
+        backbone=backbone.model_copy(update={"services": len(new)}),
+        out_dim=model.shape.out_dim,
+        initial_scale=model.shape.initial_scale,
+    )
+    adapted = Contrastive(shape)
+    adapted.load_state_dict(state)
+    return adapted
