@@ -3,10 +3,11 @@
     python benchmarks/encoder_transfer.py WORKSPACE OTHER/clue/ID --encoder clue
 
 WORKSPACE has a dataset, a graph and a trained graph network; the folder is a batch of the same encoder, trained on
-another dataset. Contestants are that model carried over (``clue.pretrained``), the encoder trained on WORKSPACE itself,
-one with the same sizes that has learned nothing, and the mean of the graph network's item vectors. All are measured in
-one table of the downstream laboratory; differences are paired over users and held against the model that has learned
-nothing. Workspaces of the contestants are kept below WORKSPACE/encoder-transfer; a second run goes on from them.
+another dataset. Contestants are that model carried over (``clue.pretrained``), the encoder trained on WORKSPACE
+itself, one with the same sizes that has learned nothing, and the mean of the graph network's item vectors. All are
+measured in one table of the downstream laboratory; differences are paired over users and held against the model that
+has learned nothing. Workspaces of the contestants are kept below WORKSPACE/encoder-transfer; a second run goes on
+from them.
 """
 
 from __future__ import annotations
