@@ -72,7 +72,7 @@ def users_of(rows: list[tuple[int, str, int, str, float]], as_of: datetime | Non
 
 def blocks(rows: np.ndarray, spec: InputSpec = SPEC) -> dict[str, np.ndarray]:
     """The columns of each block."""
-    ends = np.cumsum([width for _, width in spec.blocks])
+    ends = np.cumsum([block.width for block in spec.blocks])
     return {block.name: rows[:, end - block.width : end] for block, end in zip(spec.blocks, ends, strict=True)}
 
 
@@ -190,9 +190,9 @@ def test_normalisation_centres_columns_and_scales_blocks_by_what_is_known() -> N
     spec = SPEC.model_copy(update={"types": ("book",), "windows_days": (7,), "modalities": {"text": 2}, "weak": ()})
     spec = spec.model_copy(update={"countries": (), "languages": (), "tenure": False, "onboarding": False})
     assert [tuple(block) for block in spec.blocks] == [
-        ("book, 7 days, text", 2),
-        ("book, strong rows", 1),
-        ("age", 1),
+        ("book, 7 days, text", 2, 1.0),
+        ("book, strong rows", 1, 1.0),
+        ("age", 1, 1.0),
     ]
     rows = np.array([[1, 0, 2, 20], [3, 6, 2, np.nan], [np.nan, np.nan, 2, 40]], np.float32)
     normalised = fit_normaliser(rows, spec)(rows)
@@ -200,6 +200,47 @@ def test_normalisation_centres_columns_and_scales_blocks_by_what_is_known() -> N
     np.testing.assert_allclose(normalised[:2, :2], [[-1 / scale, -3 / scale], [1 / scale, 3 / scale]], rtol=1e-6)
     np.testing.assert_allclose(normalised[2], [0, 0, 0, 1])  # not known: the mean; a constant: 0
     np.testing.assert_allclose(normalised[:, 3], [-1, 0, 1])
+
+
+def test_short_windows_weigh_less_and_the_profile_more() -> None:
+    spec = SPEC.model_copy(update={"windows_days": (7, 30, 182), "window_weight": 0.5, "profile_weight": 1.4})
+    weight = {block.name: block.weight for block in spec.blocks}
+    for days in (7, 30, 182):
+        assert weight[f"film, {days} days, text"] == pytest.approx(math.sqrt(days / 182))
+    assert weight["film, weak rows"] == 1
+    assert {weight[name] for name in ("country", "age", "tenure", "onboarding, text", "languages")} == {1.4}
+    rows = np.random.default_rng(0).normal(size=(50, spec.dim)).astype(np.float32)
+    length = {name: np.square(part).mean() for name, part in blocks(fit_normaliser(rows, spec)(rows), spec).items()}
+    for block in spec.blocks:
+        assert length[block.name] == pytest.approx(block.weight**2, rel=1e-4)
+
+
+def test_vectors_take_the_metric_of_the_rows_however_the_network_came_to_them() -> None:
+    """An encoder, and the same with its vectors stretched and turned: the same inner products, those of the rows."""
+    from towers.backend import prepare, to_numpy
+    from towers.encoders.autoencoder.metric import take_metric
+    from towers.encoders.autoencoder.model import Autoencoder
+
+    prepare(0, 1)
+    settings = load_config("default", ["autoencoder.hidden=[9]", "autoencoder.out_dim=4"]).autoencoder
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(300, 7)).astype(np.float32)
+    model = Autoencoder(7, settings)
+    before = to_numpy(model.encoder({"features": rows}))
+    layer, grams = model.encoder.get_layer("vector"), []
+    kernel, bias = (to_numpy(weight) for weight in layer.weights)
+    for turn in (np.eye(4), rng.normal(size=(4, 4)) * [[9], [1], [1], [0.1]]):
+        layer.set_weights([kernel @ turn, bias @ turn])
+        take_metric(model, rows)
+        vectors = to_numpy(model.encoder({"features": rows}))
+        np.testing.assert_allclose(vectors.mean(axis=0), 0, atol=1e-4)
+        grams.append(vectors @ vectors.T)
+    normalised = to_numpy(model.normalise(rows))
+    known = np.c_[before, np.ones(len(rows))]
+    again = known @ np.linalg.lstsq(known, normalised, rcond=None)[0]
+    again -= again.mean(axis=0)
+    for gram in grams:
+        np.testing.assert_allclose(gram, again @ again.T, atol=0.02)
 
 
 def test_positive_pmi_by_hand() -> None:

@@ -44,10 +44,24 @@ class AutoencoderSection(Section):
     onboarding_days: Positive = Field(
         default=90, description="onboarding choices count so long after registration (paper: a few months)"
     )
+    window_weight: Annotated[float, Field(ge=0)] = Field(
+        default=0.5,
+        description="item vectors of a window of d days weigh (d / longest window) to this power in the loss: short "
+        "windows hold few items and much chance; 0: all alike (paper)",
+    )
+    profile_weight: PositiveFloat = Field(
+        default=1.4,
+        description="what country, age, tenure and the choices on registering weigh in the loss (paper: 1)",
+    )
     hidden: Annotated[tuple[Positive, ...], Field(min_length=1)] = Field(
         default=(512, 256), description="widths of the encoder's hidden layers; the decoder has them in reverse"
     )
     out_dim: Positive = Field(default=120, description="width of a user's vector (paper)")
+    metric: bool = Field(
+        default=True,
+        description="vectors are mapped so that their inner products are those of the rows that they stand for; else "
+        "as the network came to them (paper)",
+    )
     dropout: Annotated[float, Field(ge=0, le=0.5)] = Field(
         default=0.01, description="alpha dropout, which keeps mean and variance as SELU needs them (paper: small)"
     )

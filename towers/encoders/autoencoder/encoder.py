@@ -86,6 +86,7 @@ def fit(source: Source, config: Config, work: StageWork) -> None:
     """Learn the modality encoders, then the autoencoder, and write them; raises InputError where no two users are
     known by the training moment."""
     from towers.backend import prepare
+    from towers.encoders.autoencoder.metric import take_metric
     from towers.encoders.autoencoder.model import Autoencoder
     from towers.encoders.autoencoder.normaliser import fit_normaliser
     from towers.encoders.autoencoder.train import Held, train
@@ -102,6 +103,8 @@ def fit(source: Source, config: Config, work: StageWork) -> None:
     model = Autoencoder(spec.dim, settings)
     model.normalise_by(fit_normaliser(rows[held_out:], spec))
     progress = train(model, Held(rows[held_out:], rows[:held_out]), settings, seed, work.checkpoint_dir)
+    if settings.metric:
+        take_metric(model, rows[held_out:])
     save_file({name: np.ascontiguousarray(t) for name, t in sorted(model.tensors().items())}, work.path(WEIGHTS_FILE))
     save_onnx(model.encoder, work.path(ONNX_FILE))
     _verify(load(work.folder), model, rows[:held_out][:BLOCK_USERS])

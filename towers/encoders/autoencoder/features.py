@@ -51,8 +51,8 @@ def feature_rows(users: Users, spec: InputSpec, items: ItemTable) -> Floats:
 
 def something_known(rows: Floats, spec: InputSpec) -> npt.NDArray[np.bool_]:
     """Of which users anything is known at all: bool [n]."""
-    counted = sum(width for _, width in spec.vector_blocks)
-    counts = rows[:, counted : counted + sum(width for _, width in spec.count_blocks)]
+    counted = sum(block.width for block in spec.vector_blocks)
+    counts = rows[:, counted : counted + sum(block.width for block in spec.count_blocks)]
     others = np.delete(rows, np.s_[counted : counted + counts.shape[1]], axis=1)
     return np.asarray((counts > 0).any(axis=1) | (~np.isnan(others)).any(axis=1), dtype=np.bool_)
 

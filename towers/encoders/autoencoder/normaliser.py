@@ -29,16 +29,17 @@ class Normaliser(NamedTuple):
 def fit_normaliser(rows: Floats, spec: InputSpec) -> Normaliser:
     """From the known values of ``rows`` [n, spec.dim].
 
-    One scale a block, its root mean square: a vector keeps its shape, and a block weighs in the loss by its width.
+    One scale a block, its root mean square over its weight: a vector keeps its shape, and a block weighs in the loss
+    by its width and the square of its weight.
     """
     known = ~np.isnan(rows)
     count = known.sum(axis=0)
     mean = np.where(known, rows, 0).sum(axis=0, dtype=np.float64) / np.maximum(count, 1)
     square = np.where(known, (rows - mean.astype(np.float32)) ** 2, 0).sum(axis=0, dtype=np.float64)
     scale, first = np.ones(spec.dim), 0
-    for _, width in spec.blocks:
+    for _, width, weight in spec.blocks:
         of_block = slice(first, first + width)
         variance = square[of_block].sum() / max(int(count[of_block].sum()), 1)
-        scale[of_block] = np.sqrt(variance) if variance > 1e-12 else 1.0
+        scale[of_block] = (np.sqrt(variance) if variance > 1e-12 else 1.0) / weight
         first += width
     return Normaliser(mean.astype(np.float32), scale.astype(np.float32))

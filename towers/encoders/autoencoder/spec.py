@@ -25,10 +25,11 @@ _COLUMNS: Final = {
 
 
 class Block(NamedTuple):
-    """Neighbouring columns of one meaning."""
+    """Neighbouring columns of one meaning, and what they weigh in the loss."""
 
     name: str
     width: int
+    weight: float = 1.0
 
 
 class InputSpec(BaseModel):
@@ -45,6 +46,8 @@ class InputSpec(BaseModel):
     windows_days: tuple[int, ...]  # empty without timestamps: one window, all there is
     modalities: dict[str, int]  # widths of the item vectors
     shrinkage: float = 0.0
+    window_weight: float = 0.0
+    profile_weight: float = 1.0
     countries: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     age: bool = False
@@ -68,13 +71,16 @@ class InputSpec(BaseModel):
         """Mean item vectors per type, window and modality."""
         if not self.histories:
             return ()
-        windows = [f"{days} days" for days in self.windows_days] or ["all"]
+        weights = {f"{days} days": self._share(days) ** self.window_weight for days in self.windows_days}
         return tuple(
-            Block(f"{item_type}, {window}, {modality}", width)
+            Block(f"{item_type}, {window}, {modality}", width, weight)
             for item_type in self.types
-            for window in windows
+            for window, weight in (weights or {"all": 1.0}).items()
             for modality, width in self.modalities.items()
         )
+
+    def _share(self, days: int) -> float:
+        return days / max(self.windows_days)
 
     @property
     def count_blocks(self) -> tuple[Block, ...]:
@@ -88,7 +94,7 @@ class InputSpec(BaseModel):
         widths = {"country": len(self.countries), "age": int(self.age), "tenure": int(self.tenure)}
         widths |= {f"onboarding, {modality}": width for modality, width in onboarding.items()}
         widths |= {"languages": len(self.languages)}
-        return tuple(Block(name, width) for name, width in widths.items() if width)
+        return tuple(Block(name, width, self.profile_weight) for name, width in widths.items() if width)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -97,7 +103,7 @@ class InputSpec(BaseModel):
 
     @property
     def dim(self) -> int:
-        return sum(width for _, width in self.blocks)
+        return sum(block.width for block in self.blocks)
 
 
 def input_spec(source: Source, modalities: dict[str, int], settings: AutoencoderSection) -> InputSpec:
@@ -111,6 +117,8 @@ def input_spec(source: Source, modalities: dict[str, int], settings: Autoencoder
         windows_days=settings.windows_days if timed else (),
         modalities=modalities,
         shrinkage=settings.shrinkage,
+        window_weight=settings.window_weight,
+        profile_weight=settings.profile_weight,
         countries=_common(users, schemas.COUNTRY),
         languages=_common(users, schemas.ONBOARDING_LANGUAGES),
         age=_has(users, schemas.AGE),
