@@ -335,11 +335,13 @@ def train_encoder(
     shopperbert: predicts the categories and dates of masked behaviours.
 
     It learns from what came before the towers' label period. The vectors are as of that moment and as of the
-    cut-off; without timestamps, all of train, and cross-fitted. NAME is the stage's name too.
+    cut-off; without timestamps, all of train, and cross-fitted. NAME is the stage's name too. With NAME.pretrained
+    clue and simclr take over a model of another dataset and read this one's items by their texts.
 
     \b
     Example:  graphkit train-encoder autoencoder -w demo --set autoencoder.out_dim=120
               graphkit train-encoder clue -w demo --set clue.epochs=4
+              graphkit train-encoder clue -w other --set clue.pretrained=demo/clue/ID
               python -m torch.distributed.run --nproc-per-node 2 -m cli train-encoder clue -w demo
     """
     config = _config(root, preset, overrides, seed)

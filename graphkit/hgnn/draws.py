@@ -58,16 +58,26 @@ def in_edge_positions(
 def draw_distinct(population: Tensor, count: int, nodes: Tensor, key: int) -> Tensor:
     """``count`` distinct numbers below each of ``population`` [n] (all at least ``count``): int64 [n, count].
 
-    Floyd's algorithm, one column at a time for all rows: every subset is equally likely.
+    Floyd's algorithm: column i draws below population - count + i + 1 and takes the largest such number if an earlier
+    column has what it drew; every subset is equally likely. All columns at once, in few kernels for a GPU.
     """
     column = torch.arange(count, device=population.device)[:, None]
     last = population - count + column  # [count, n]
     drawn = (node_uniform(key, nodes, column) * (last + 1)).long()
-    chosen = drawn.clone()
-    for i in range(1, count):
-        taken = (chosen[:i] == drawn[i]).any(dim=0)
-        chosen[i] = torch.where(taken, last[i], drawn[i])
-    return chosen.t()
+    # What was drawn before is taken, and the largest number of an earlier column if that column took it.
+    taken, owner = _repeated(drawn), drawn - last[0]  # whose largest number it is, where one's
+    owner = torch.where((owner >= 0) & (owner < column), owner, column)
+    for _ in range(max(count - 1, 0).bit_length()):  # each round follows owners twice as far
+        taken, owner = taken | taken.gather(0, owner), owner.gather(0, owner)
+    return torch.where(taken, last, drawn).t()
+
+
+def _repeated(drawn: Tensor) -> Tensor:
+    """Whether a number of [count, n] stands in an earlier row of its column, too."""
+    ordered, place = drawn.sort(dim=0, stable=True)
+    again = torch.zeros_like(drawn, dtype=torch.bool)
+    again[1:] = ordered[1:] == ordered[:-1]
+    return torch.zeros_like(again).scatter(0, place, again)
 
 
 def _positions(indptr: Tensor, dst: Tensor, fan_out: int, key: int, excluded: Tensor | None) -> tuple[Tensor, Tensor]:
