@@ -1,7 +1,8 @@
-"""The user encoders: how fast, and which collaborative vectors.
+"""The user encoders: how fast, which collaborative vectors, and how the loss of CLUE falls with computing.
 
     python benchmarks/encoders.py speed ENCODED --logs LOGS --users 1000000
     python benchmarks/encoders.py modalities WORKSPACE
+    python benchmarks/encoders.py scaling WORKSPACE
 
 ``speed``: the autoencoder of the workspace ENCODED encodes a million ready feature rows, and single users, whose
 events are aggregated or whose rows are ready. LOGS is a workspace with a dataset of as many users; its logs are
@@ -10,11 +11,14 @@ aggregated into feature rows with random item vectors of the same width (the tim
 ``modalities``: baskets (playlists, sessions) of a dataset are split 90 to 10; item vectors are learned from the nine
 parts, by a factorised positive PMI and by word2vec (gensim's skip-gram, `pip install gensim`), and each held-out
 basket's items are ranked by their cosine with one item of it.
+
+``scaling``: the runs of the workspace's ``graphkit encoder-scaling``, each with what the law says of its computing.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import time
 from pathlib import Path
@@ -27,6 +31,7 @@ from record import record
 from graphkit.artefacts import Workspace
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
+from graphkit.power_law import fit_power_law
 from towers import UserEncoder
 from towers.encoders.autoencoder.cooccurrence import Together, pair_counts, read_baskets
 from towers.encoders.autoencoder.features import ItemTable, feature_rows
@@ -46,11 +51,16 @@ def main() -> None:
     vectors = parts.add_parser("modalities")
     vectors.add_argument("workspace", type=Path)
     vectors.add_argument("--seeds", type=int, default=3)
+    laws = parts.add_parser("scaling")
+    laws.add_argument("workspace", type=Path)
+    laws.add_argument("--note", help="kept beside the result, such as the device of runs that another machine made")
     options = parser.parse_args()
     if options.part == "speed":
         speed(options.workspace, options.logs, options.users)
-    else:
+    elif options.part == "modalities":
         modalities(options.workspace, options.seeds)
+    else:
+        scaling(options.workspace, options.note)
 
 
 def speed(encoded: Path, logs: Path, users: int) -> None:
@@ -86,6 +96,31 @@ def speed(encoded: Path, logs: Path, users: int) -> None:
     columns = ("what", "seconds", "cpu_seconds", "p50_ms", "p99_ms")
     rows_out = [{name: row.get(name, "-") for name in columns} for row in rows_out]
     record("encoders_speed", rows_out, workspace=encoded.name, logs=logs.name)
+
+
+def scaling(workspace: Path, note: str | None) -> None:
+    """Every run of the ladder, and the factors held back, against the law that all but the largest make."""
+    batch = Workspace(workspace).current("encoder-scaling")
+    found = json.loads(batch.path("scaling.json").read_text(encoding="utf-8"))
+    ladder = [run for run in found["runs"] if run["held_back"] == "nothing"][:-1]
+    law = fit_power_law([run["pf_days"] for run in ladder], [run["test_loss"] for run in ladder])
+    rows = []
+    for run in found["runs"]:
+        said = law.predict(run["pf_days"])
+        rows.append(
+            {
+                name: run[name]
+                for name in ("held_back", "dim", "layers", "max_behaviours", "batch_size", "train_users")
+            }
+            | {
+                "parameters": run["parameters"],
+                "pf_days": f"{run['pf_days']:.2e}",
+                "loss": round(run["test_loss"], 3),
+            }
+            | {"law": f"{said.value:.3f} ({said.low:.3f} to {said.high:.3f})", "seconds": run["seconds"]}
+        )
+    about = {name: found[name] for name in ("decades", "exponent", "r_squared", "largest_within")}
+    record("encoder_scaling", rows, workspace=workspace.name, note=note, **about)
 
 
 class Watch:
