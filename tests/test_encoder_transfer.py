@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,8 +114,12 @@ def test_what_is_no_such_batch_is_refused(trained: Any, tmp_path: Path) -> None:
     workspace = world.make_world(tmp_path)
     with pytest.raises(InputError, match=r"clue\.pretrained is not a batch of clue"):
         train_encoder(workspace, config_of("clue", f"pretrained={trained('simclr').folder}"), "clue")
-    with pytest.raises(ArtefactError, match="not a graphkit batch"):
+    with pytest.raises(InputError, match="no batch"):
         train_encoder(workspace, config_of("clue", f"pretrained={tmp_path / 'nothing'}"), "clue")
+    damaged = shutil.copytree(trained("clue").folder, tmp_path / "damaged")
+    (damaged / "tokenizer.json").write_text("{}")
+    with pytest.raises(ArtefactError, match="tokenizer"):
+        train_encoder(workspace, config_of("clue", f"pretrained={damaged}"), "clue")
 
 
 def test_the_command_takes_it(trained: Any, tmp_path: Path, graphkit: Callable[..., Result]) -> None:

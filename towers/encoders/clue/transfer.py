@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from graphkit.artefacts import Batch, StageWork
+from graphkit.artefacts.batch import MANIFEST
 from graphkit.config.sequence_encoders import TextSequenceSection
 from graphkit.errors import InputError
 from graphkit.progress import say
@@ -24,17 +25,10 @@ from towers.encoders.source import Source
 def carry_over(source: Source, name: str, settings: TextSequenceSection, by_service: bool, work: StageWork) -> None:
     """Write the model of the batch ``settings.pretrained`` with the items, services and users of ``source``.
 
-    The model's own sizes hold, whatever the settings say. Raises ArtefactError where there is no such batch, and
-    InputError for a batch of another stage.
+    The model's own sizes hold, whatever the settings say. Raises InputError where there is no batch of the encoder,
+    and ArtefactError for one that is damaged.
     """
-    batch = Batch.open(Path(str(settings.pretrained)))
-    if batch.manifest.stage != name:
-        raise InputError(
-            f"{name}.pretrained is not a batch of {name}",
-            where=str(batch.folder),
-            expected=f"the folder of a batch that `graphkit train-encoder {name}` wrote, WORKSPACE/{name}/ID",
-            found=f"a batch of {batch.manifest.stage}",
-        )
+    batch = _open(Path(str(settings.pretrained)), name)
     given = load_encoder(batch.folder)
     shape = given.model.shape.backbone
     sizes = {"max_tokens": shape.max_tokens, "max_behaviours": shape.max_behaviours}
@@ -58,6 +52,20 @@ def carry_over(source: Source, name: str, settings: TextSequenceSection, by_serv
         "items_without_text": catalogue.without_text,
     }
     work.row_counts |= {"items": len(catalogue.tokens)}
+
+
+def _open(folder: Path, name: str) -> Batch:
+    there = (folder / MANIFEST).is_file()
+    batch = Batch.open(folder) if there else None
+    if batch is None or batch.manifest.stage != name:
+        raise InputError(
+            f"{name}.pretrained is not a batch of {name}",
+            where=str(folder),
+            expected=f"the folder of a batch that `graphkit train-encoder {name}` wrote, WORKSPACE/{name}/ID",
+            found="no batch" if batch is None else f"a batch of {batch.manifest.stage}",
+            fix=f"see what there is with `graphkit batches -w WORKSPACE`, or train one with `train-encoder {name}`",
+        )
+    return batch
 
 
 def with_services(model: Contrastive, old: Sequence[str], new: Sequence[str]) -> Contrastive:
