@@ -18,6 +18,7 @@ import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -41,6 +42,14 @@ from towers.encoders.source import Source
 Shapes = list[tuple[int, int]]  # of each group: sequences, places
 
 
+class Taken(NamedTuple):
+    """What a side's steps took."""
+
+    seconds: float
+    cpu_seconds: float
+    gpu_gib: float  # at most
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
@@ -62,35 +71,12 @@ def main() -> None:
     rng = np.random.default_rng(0)
     batches = [rng.permutation(learner.num_examples)[: settings.batch_size] for _ in range(options.steps)]
     shapes = [shapes_of(learner, batch) for batch in batches]
-    optimiser = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
-    gradients = FlatGradients(model.parameters())
-
-    def ours() -> None:
-        for batch in batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                loss = learner.loss(batch, slice(0, len(batch)), rng)
-            gradients.compute(loss)
-            gradients.clip(gradients.measure()[1], settings.clip_norm)
-            optimiser.step()
-
-    sides: dict[str, Callable[[], None]] = {"clue": ours}
+    sides: dict[str, Callable[[], None]] = {"clue": own_steps(learner, batches, settings.clip_norm, half)}
     for name, padded in (("bare", False), ("padded", True)):
         sides[name] = bare(shape.backbone, shapes, padded, options.dropout_in_attention, device, half)
-    seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    memory = dict.fromkeys(sides, 0.0)
-    for _ in range(options.rounds + 1):  # the first is for warming up
-        for name, side in sides.items():
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-                torch.cuda.reset_peak_memory_stats()
-            started, cpu = time.perf_counter(), time.process_time()
-            side()
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-                memory[name] = torch.cuda.max_memory_allocated() / 2**30
-            seconds[name].append((time.perf_counter() - started, time.process_time() - cpu))
+    taken = in_turn(sides, options.rounds, device)
     wall, cpu_time = (
-        {name: statistics.median(pair[i] for pair in pairs[1:]) / options.steps for name, pairs in seconds.items()}
+        {name: statistics.median(part[i] for part in parts) / options.steps for name, parts in taken.items()}
         for i in range(2)
     )
     rows = [
@@ -102,8 +88,8 @@ def main() -> None:
             "throughput_of_bare": round(wall["bare"] / each, 3),
             "of_bare_by_cpu_time": round(cpu_time["bare"] / cpu_time[name], 3),
             "tokens": round(statistics.mean(tokens(shape, name == "padded") for shape in shapes)),
+            "gpu_gib": round(max(part.gpu_gib for part in taken[name]), 2),
         }
-        | ({"gpu_gib": round(memory[name], 2)} if device.type == "cuda" else {})
         for name, each in wall.items()
     ]
     record(
@@ -114,6 +100,42 @@ def main() -> None:
         device=torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         precision="bfloat16" if half else "float32",
     )
+
+
+def own_steps(
+    learner: ClueLearner, batches: list[np.ndarray], clip_norm: float | None, half: bool
+) -> Callable[[], None]:
+    """The steps of ``train-encoder``."""
+    optimiser = torch.optim.AdamW(learner.model.parameters(), lr=1e-6, fused=True)
+    gradients, rng = FlatGradients(learner.model.parameters()), np.random.default_rng(0)
+
+    def steps() -> None:
+        for batch in batches:
+            with torch.autocast(learner.device.type, torch.bfloat16, enabled=half):
+                loss = learner.loss(batch, slice(0, len(batch)), rng)
+            gradients.compute(loss)
+            gradients.clip(gradients.measure()[1], clip_norm)
+            optimiser.step()
+
+    return steps
+
+
+def in_turn(sides: dict[str, Callable[[], None]], rounds: int, device: torch.device) -> dict[str, list[Taken]]:
+    """What each side took in each round; one round before is for warming up."""
+    taken: dict[str, list[Taken]] = {name: [] for name in sides}
+    gpu = device.type == "cuda"
+    for _ in range(rounds + 1):
+        for name, side in sides.items():
+            if gpu:
+                torch.cuda.synchronize()
+                torch.cuda.reset_peak_memory_stats()
+            started, cpu = time.perf_counter(), time.process_time()
+            side()
+            if gpu:
+                torch.cuda.synchronize()
+            seconds = (time.perf_counter() - started, time.process_time() - cpu)
+            taken[name].append(Taken(*seconds, torch.cuda.max_memory_allocated() / 2**30 if gpu else 0.0))
+    return {name: parts[1:] for name, parts in taken.items()}
 
 
 def shapes_of(learner: ClueLearner, batch: np.ndarray) -> tuple[Shapes, Shapes]:

@@ -1,6 +1,6 @@
 """How large a batch, and whether full-graph steps pay: what a step touches, and the MRR after so many seconds.
 
-python benchmarks/hgnn_batches.py WORKSPACE --seconds 90
+python benchmarks/hgnn_batches.py WORKSPACE --seconds 90          # on two cores; --device cuda: on a GPU
 
 Contestants differ in the links of a batch and in the neighbours that are drawn. ``all`` draws every in-edge: with the
 largest batch that is a full-graph step (a batch hides its links from message passing, so none holds more than a tenth
@@ -36,12 +36,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("workspace", type=Path)
     parser.add_argument("--seconds", type=float, default=90, help="of training of each contestant")
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     use_two_cores()
     base = load_config("default", [*CONSTANT, *options.sets]).hgnn
-    graph, pooling = current_graph(options.workspace), back_end(base)
+    graph, pooling = current_graph(options.workspace, options.device), back_end(base, options.device)
     warm_up(graph, base, pooling)
     task, rows = Task.of(graph, base, options.seed), []
     for size, every_edge in CONTESTANTS:
@@ -56,7 +57,8 @@ def main() -> None:
             | {"epochs": len(run.checks), "mrr": round(run.best, 4)}
         )
         print(rows[-1], flush=True)
-    record("hgnn_batches", rows, workspace=options.workspace.name, seed=options.seed, sets=options.sets)
+    about = {"workspace": options.workspace.name, "device": options.device, "seed": options.seed}
+    record("hgnn_batches", rows, **about, sets=options.sets)
 
 
 def touched(task: Task, settings: HgnnSection, seed: int) -> dict[str, Any]:

@@ -78,8 +78,8 @@ def test_another_dataset_is_read_by_its_texts(trained: Any, name: str, tmp_path:
         known = ["audiobook"] if kind == "film" else ["audiobook", "podcast"]
         assert batch.manifest.metrics["services_known"] == known
     assert np.isfinite(vectors["film"]).all()
-    audiobooks = slice(0, 8) if name == "clue" else slice(0, 0)  # of a service that both know
-    np.testing.assert_allclose(vectors["film"][:, audiobooks], vectors["podcast"][:, audiobooks], atol=1e-6)
+    if name == "clue":  # the first eight are of audiobooks, a service that both know
+        np.testing.assert_allclose(vectors["film"][:, :8], vectors["podcast"][:, :8], atol=1e-6)
     assert not np.allclose(vectors["film"], vectors["podcast"])  # the service's token is another
     alike = [np.corrcoef(a, b)[0, 1] for a, b in zip(vectors["film"][1:], vectors["podcast"][1:], strict=True)]
     assert np.median(alike) > 0.8

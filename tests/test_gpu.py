@@ -86,13 +86,17 @@ def hgnn(root: Path, *sets: str) -> Batch:
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("aggregator", ["max", "mean", "attention"])
 def test_the_network_learns_as_on_a_cpu(precision: str, aggregator: str, tmp_path: Path) -> None:
+    """Devices hold out other links, whose MRR differs by 0.1 from seed to seed; one device's stay the same."""
     sets = (f"hgnn.aggregator={aggregator}", f"hgnn.precision={precision}")
-    batches = {device: hgnn(tmp_path / device, *sets, f"hgnn.device={device}") for device in ("cuda", "cpu")}
-    logs = {device: json.loads(batch.path("training.json").read_text()) for device, batch in batches.items()}
-    best = {device: max(record["val_mrr"] for record in log["epochs"]) for device, log in logs.items()}
+    idle = ("hgnn.device=cuda", "hgnn.learning_rate=1e-9")
+    runs = {"cuda": ("hgnn.device=cuda",), "cpu": ("hgnn.device=cpu",), "idle": idle}
+    batches = {name: hgnn(tmp_path / name, *sets, *own) for name, own in runs.items()}
+    logs = {name: json.loads(batch.path("training.json").read_text()) for name, batch in batches.items()}
+    best = {name: max(record["val_mrr"] for record in log["epochs"]) for name, log in logs.items()}
     assert batches["cuda"].manifest.device == "cuda"
     assert logs["cuda"]["epochs"][-1]["loss"] < 0.8 * logs["cuda"]["epochs"][0]["loss"]
-    assert best["cuda"] == pytest.approx(best["cpu"], abs=0.15)  # other links are held out, and seeds differ by 0.1
+    assert best["cuda"] > 1.2 * best["idle"]
+    assert best["cuda"] == pytest.approx(best["cpu"], abs=0.15)
 
 
 def test_a_cpu_reads_what_a_gpu_trained(tmp_path: Path) -> None:

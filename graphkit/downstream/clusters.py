@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from graphkit.downstream.cluster_labels import LABELS
 from graphkit.downstream.figures import Figure, MeanFigure
+from graphkit.downstream.panel import sample_users
 from graphkit.downstream.rivals import Rival
 from graphkit.downstream.task import NotApplicable
 from graphkit.downstream.world import World
 from graphkit.evaluation.top_items import tie_order, top_items
-from graphkit.ties import tie_order as hashed
 
 #: Users whose neighbours are sought at a time.
 _BLOCK: Final = 512
@@ -53,7 +53,7 @@ class Cluster:
         if not (alike > 0).any():
             return NotApplicable(f"no two users share {LABELS[self.label].what}")
         asked = np.flatnonzero(alike > 0)
-        chosen = np.sort(asked[np.argsort(hashed(members[asked], world.seed))[: world.settings.max_users]])
+        chosen = np.searchsorted(members, sample_users(members[asked], world.settings.max_users, world.seed))
         return LabelledUsers(world, members, labels, chosen, alike[chosen])
 
     def specialists(self, world: World, rivals: list[Rival]) -> list[Rival]:

@@ -64,10 +64,11 @@ def draw_distinct(population: Tensor, count: int, nodes: Tensor, key: int) -> Te
     column = torch.arange(count, device=population.device)[:, None]
     last = population - count + column  # [count, n]
     drawn = (node_uniform(key, nodes, column) * (last + 1)).long()
-    # What was drawn before is taken, and the largest number of an earlier column if that column took it.
-    taken, owner = _repeated(drawn), drawn - last[0]  # whose largest number it is, where one's
-    owner = torch.where((owner >= 0) & (owner < column), owner, column)
-    for _ in range(max(count - 1, 0).bit_length()):  # each round follows owners twice as far
+    # A number is taken if an earlier column drew it, or if it is the largest of an earlier column, its owner, which
+    # took that because what it drew was taken itself.
+    taken, owner = _repeated(drawn), drawn - last[0]
+    owner = torch.where((owner >= 0) & (owner < column), owner, column)  # no other column's: its own
+    for _ in range((count - 1).bit_length()):  # each round follows owners twice as far
         taken, owner = taken | taken.gather(0, owner), owner.gather(0, owner)
     return torch.where(taken, last, drawn).t()
 

@@ -101,7 +101,7 @@ class HeteroSageLayer(nn.Module):
                 shares = mean_weights(edges, weight)
             else:
                 shares = cast(Attention, self.attention[name])(messages, own, edges, weight)
-            pooled = pooling.weighted_sum(messages, edges, shares.to(messages.dtype))
+            pooled = pooling.weighted_sum(messages, edges, shares)
         return pooled * self.factor[name].exp() if name in self.factor else pooled
 
     def forward(self, h: Mapping[str, Tensor], block: Block, pooling: Pooling) -> dict[str, Tensor]:

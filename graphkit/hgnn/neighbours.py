@@ -34,9 +34,9 @@ class WeightedSum(Protocol):
     """Pooling by mean or attention: the weights say which."""
 
     def __call__(self, messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
-        """Sum over each destination's in-edges of ``weight`` [num_edges] times the message of the source.
+        """Sum over each destination's in-edges of ``weight`` (float32 [num_edges]) times the message of the source.
 
-        Shapes as in ``Maximum``; both messages and weights get gradients.
+        Shapes as in ``Maximum``; the sum is of the messages' type, and both messages and weights get gradients.
         """
         ...
 

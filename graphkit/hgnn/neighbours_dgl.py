@@ -39,6 +39,7 @@ def maximum(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
 
 def weighted_sum(messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
     """See ``Pooling``."""
+    weight = weight.to(messages.dtype)  # DGL multiplies like with like alone
     pooled: torch.Tensor = dgl.ops.u_mul_e_sum(_block(messages, edges), messages, weight[:, None])
     return pooled
 

@@ -15,7 +15,7 @@ def maximum(messages: torch.Tensor, edges: InEdges) -> torch.Tensor:
 
 def weighted_sum(messages: torch.Tensor, edges: InEdges, weight: torch.Tensor) -> torch.Tensor:
     """See ``Pooling``."""
-    return _bag(messages, edges, "sum", weight.float())
+    return _bag(messages, edges, "sum", weight)
 
 
 def _bag(messages: torch.Tensor, edges: InEdges, mode: str, weight: torch.Tensor | None = None) -> torch.Tensor:

@@ -37,11 +37,11 @@ def take_metric(model: Autoencoder, rows: Floats) -> None:
 
 def _linear_reconstruction(model: Autoencoder, rows: Floats) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The mean vector [out_dim] and B [out_dim, dim], by least squares."""
-    sums = squares = products = np.zeros(())
+    squares = products = np.zeros(())
     for first in range(0, len(rows), _BLOCK):
         block = rows[first : first + _BLOCK]
         z = to_numpy(model.encoder({FEATURES: block}, training=False)).astype(np.float64)
         x = to_numpy(model.normalise(block)).astype(np.float64)
         one = np.c_[z, np.ones(len(z))]
-        sums, squares, products = sums + z.sum(axis=0), squares + one.T @ one, products + one.T @ x
-    return sums / len(rows), np.linalg.lstsq(squares, products)[0][:-1]
+        squares, products = squares + one.T @ one, products + one.T @ x
+    return squares[-1, :-1] / len(rows), np.linalg.lstsq(squares, products)[0][:-1]

@@ -71,16 +71,13 @@ class InputSpec(BaseModel):
         """Mean item vectors per type, window and modality."""
         if not self.histories:
             return ()
-        weights = {f"{days} days": self._share(days) ** self.window_weight for days in self.windows_days}
+        shares = {f"{days} days": days / self.windows_days[-1] for days in self.windows_days} or {"all": 1.0}
         return tuple(
-            Block(f"{item_type}, {window}, {modality}", width, weight)
+            Block(f"{item_type}, {window}, {modality}", width, share**self.window_weight)
             for item_type in self.types
-            for window, weight in (weights or {"all": 1.0}).items()
+            for window, share in shares.items()
             for modality, width in self.modalities.items()
         )
-
-    def _share(self, days: int) -> float:
-        return days / max(self.windows_days)
 
     @property
     def count_blocks(self) -> tuple[Block, ...]:

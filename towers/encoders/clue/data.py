@@ -66,15 +66,10 @@ class TrainingData:
     held_out: Ints
     timed: bool
 
-    @property
-    def services(self) -> Services:
-        assert self.layout.services is not None  # narrows for mypy: every item is of some service
-        return self.layout.services
-
     def shape(self, settings: TextSequenceSection, out_dim: int | None = None) -> ContrastiveShape:
         """What a model of these data is built from."""
         return ContrastiveShape(
-            backbone=BackboneShape.of(settings, self.catalogue.vocabulary, len(self.services.counts), self.timed),
+            backbone=BackboneShape.of(settings, self.catalogue.vocabulary, len(self.layout.service_rows), self.timed),
             out_dim=out_dim,
             initial_scale=settings.initial_scale,
         )

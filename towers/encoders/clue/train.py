@@ -58,7 +58,7 @@ def train_contrastive(source: Source, config: Config, recipe: Recipe, checkpoint
     fit = Fit(recipe.name, settings, seed, device, checkpoint_dir, team)
     state = fit.run(learner)
     facts = training_facts(fit, state, learner.num_examples) | {
-        "services": dict(zip(data.services.names, data.services.counts, strict=True)),
+        "services": data.layout.service_rows,
         "scale": round(float(state.model.scale.detach()), 4),
         "items_without_text": data.catalogue.without_text,
     }

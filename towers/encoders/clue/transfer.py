@@ -18,7 +18,7 @@ from graphkit.errors import InputError
 from graphkit.progress import say
 from towers.encoders.clue.data import read_items
 from towers.encoders.clue.encoder import load_encoder, save_encoder
-from towers.encoders.clue.model import Contrastive, ContrastiveShape
+from towers.encoders.clue.model import Contrastive
 from towers.encoders.source import Source
 
 
@@ -35,9 +35,7 @@ def carry_over(source: Source, name: str, settings: TextSequenceSection, by_serv
     catalogue, layout = read_items(
         source, settings.model_copy(update=sizes), by_service, several=False, tokenizer=given.catalogue.tokenizer
     )
-    assert given.layout.services is not None  # narrows for mypy, both: every item is of some service
-    assert layout.services is not None
-    old, new = given.layout.services.names, layout.services.names
+    old, new = tuple(given.layout.service_rows), tuple(layout.service_rows)
     save_encoder(work.folder, with_services(given.model.cpu(), old, new), catalogue, layout)
     known = [service for service in new if service in old]
     say(
@@ -47,7 +45,7 @@ def carry_over(source: Source, name: str, settings: TextSequenceSection, by_serv
     work.metrics |= {
         "pretrained": batch.id,
         "pretrained_space": batch.manifest.space_id,
-        "services": dict(zip(new, layout.services.counts, strict=True)),
+        "services": layout.service_rows,
         "services_known": known,
         "items_without_text": catalogue.without_text,
     }
@@ -55,8 +53,7 @@ def carry_over(source: Source, name: str, settings: TextSequenceSection, by_serv
 
 
 def _open(folder: Path, name: str) -> Batch:
-    there = (folder / MANIFEST).is_file()
-    batch = Batch.open(folder) if there else None
+    batch = Batch.open(folder) if (folder / MANIFEST).is_file() else None
     if batch is None or batch.manifest.stage != name:
         raise InputError(
             f"{name}.pretrained is not a batch of {name}",
@@ -75,11 +72,7 @@ def with_services(model: Contrastive, old: Sequence[str], new: Sequence[str]) ->
     words, services = state["backbone.tokens.weight"].split([backbone.vocabulary, backbone.services])
     tokens = [services[old.index(name)] if name in old else services.mean(0) for name in new]
     state["backbone.tokens.weight"] = torch.cat([words, torch.stack(tokens)])
-    shape = ContrastiveShape(
-        backbone=backbone.model_copy(update={"services": len(new)}),
-        out_dim=model.shape.out_dim,
-        initial_scale=model.shape.initial_scale,
-    )
-    adapted = Contrastive(shape)
+    wider = backbone.model_copy(update={"services": len(new)})
+    adapted = Contrastive(model.shape.model_copy(update={"backbone": wider}))
     adapted.load_state_dict(state)
     return adapted

@@ -34,6 +34,11 @@ class Layout(BaseModel):
     by_service: bool = False
     daily: bool = False  # a behaviour that is repeated on another day counts again
 
+    @property
+    def service_rows(self) -> dict[str, int]:
+        """How many rows of training each service had, in the services' order; empty where there are none."""
+        return {} if self.services is None else dict(zip(self.services.names, self.services.counts, strict=True))
+
     def sequences(self, users: Users, item_services: Ints | None) -> Sequences:
         """The users' sequences; ``item_services`` [num_items] is the service of each catalogue row, None where
         services are signals."""
