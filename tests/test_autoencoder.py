@@ -16,6 +16,7 @@ from scipy import sparse
 from graphkit.config import load_config
 from graphkit.datasets.store import Dataset
 from graphkit.errors import ConfigError
+from graphkit.user_vectors import load_user_vectors
 from towers import train_encoder
 from towers.encoders.autoencoder import encoder as stage
 from towers.encoders.autoencoder.cooccurrence import Together, count_together
@@ -339,6 +340,33 @@ def test_beyond_max_pairs_a_seeded_sample_of_the_baskets_is_counted(sessions: So
 def test_windows_must_ascend() -> None:
     with pytest.raises(ConfigError, match="ascend"):
         load_config("default", ["autoencoder.windows_days=[30, 7]"])
+
+
+def test_what_the_settings_say_blocks_weigh_reaches_the_rows(tmp_path: Path) -> None:
+    source = Source(Dataset.current(world.make_world(tmp_path)), {})
+    sets = ["autoencoder.window_weight=2", "autoencoder.profile_weight=3"]
+    spec = input_spec(source, {"text": 2}, load_config("default", sets).autoencoder)
+    weight = {block.name: block.weight for block in spec.blocks}
+    assert weight["podcast, 30 days, text"] == pytest.approx((30 / 182) ** 2)
+    assert weight["age"] == 3
+
+
+def test_the_stage_takes_the_metric_unless_it_is_told_not_to(tmp_path: Path) -> None:
+    """The same training: vectors with the metric are a linear map of those without, less their mean over the users
+    that were trained on."""
+    vectors = {}
+    for metric in ("true", "false"):
+        sets = ["run.threads=1", "autoencoder.hidden=[16]", "autoencoder.out_dim=6", "autoencoder.epochs=4"]
+        config = load_config("default", [*sets, f"autoencoder.metric={metric}"])
+        batch = train_encoder(world.make_world(tmp_path / metric), config, "autoencoder")
+        found = load_user_vectors(batch.path("user_vectors.safetensors"), "autoencoder", world.NUM_USERS, True)
+        vectors[metric] = np.delete(found.fit[0], world.NOBODY, axis=0).astype(np.float64)
+    assert not np.allclose(vectors["true"], vectors["false"], atol=0.01)
+    known = np.c_[vectors["false"], np.ones(len(vectors["false"]))]
+    again = known @ np.linalg.lstsq(known, vectors["true"])[0]
+    np.testing.assert_allclose(again, vectors["true"], atol=1e-3)
+    deviation = vectors["true"].std(axis=0)
+    assert np.abs(vectors["true"].mean(axis=0) / deviation).max() < 0.5  # a tenth of the users was held out
 
 
 def test_the_loss_is_the_mean_length_of_the_residual_and_training_lowers_it(tmp_path: Path) -> None:

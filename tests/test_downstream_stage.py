@@ -20,6 +20,7 @@ from graphkit.claims.claim import UsersMeasure, read_claims
 from graphkit.claims.user_claims import Laboratory, judge_users
 from graphkit.config.downstream import TASKS
 from graphkit.datasets.store import Dataset
+from graphkit.downstream.clusters import Cluster
 from graphkit.downstream.future_listening import FutureListening
 from graphkit.downstream.moments import Moment
 from graphkit.downstream.next_item import NextItems
@@ -243,6 +244,19 @@ def test_a_sample_of_the_users_has_some_of_every_part(task: Any, measured: tuple
     examples = examples.parts if isinstance(examples, NextItems) else examples
     parts = [len(np.unique(part.users)) for part in (examples.training, examples.test)]
     assert min(parts) > world.NUM_USERS // 50
+
+
+def test_a_sample_of_a_cluster_is_of_users_with_a_label(tmp_path: Path) -> None:
+    """Of the first half of the users no country is known: the others' places are not their numbers."""
+    half = world.NUM_USERS // 2
+    country = [None if u < half else world.COUNTRIES[u % 4] for u in range(world.NUM_USERS)]
+    workspace = world.make_world(tmp_path, country=pl.Series(country))
+    asked = Cluster("country").prepare(opened(workspace, "downstream.max_users=20"))
+    assert not isinstance(asked, NotApplicable)
+    assert len(np.unique(asked.users)) == 20
+    assert asked.users.min() >= half
+    same = [sum(country[int(u)] == other for other in country) - 1 for u in asked.users]
+    assert asked.alike.tolist() == same
 
 
 def test_onboarding_clusters_are_of_new_users_alone(tmp_path: Path) -> None:

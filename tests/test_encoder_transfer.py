@@ -50,9 +50,9 @@ def serve(batch: Batch, name: str, timed: bool = True) -> Any:
 
 @EVERY
 def test_on_its_own_dataset_it_gives_its_own_vectors(trained: Any, name: str, tmp_path: Path) -> None:
-    """Whatever sizes the settings ask for: those of the model hold."""
+    """Whatever sizes and tokens the settings ask for: those of the model hold."""
     own = trained(name)
-    other = ("dim=16", "max_behaviours=5", "max_tokens=4", f"pretrained={own.folder}")
+    other = ("dim=16", "max_behaviours=5", "max_tokens=4", "vocabulary=300", f"pretrained={own.folder}")
     carried = train_encoder(world.make_world(tmp_path), config_of(name, *other), name)
     np.testing.assert_array_equal(serve(carried, name), serve(own, name))
     assert carried.id != own.id

@@ -64,6 +64,25 @@ def test_back_ends_agree(lists: list[list[int]], seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("name", BACK_ENDS)
+@pytest.mark.parametrize("how", ["maximum", "weighted_sum"])
+def test_half_precision_messages_are_pooled_and_have_gradients(name: str, how: str) -> None:
+    """A GPU has no such gradients of its own; the weights of a sum are of full precision."""
+    edges, pooling = in_edges([[0, 1], [], [2]]), pool_of(name)
+    messages = torch.tensor([[1.0, 5.0], [4.0, 2.0], [3.0, 3.0]], dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.tensor([0.25, 0.75, 1.0], requires_grad=True)
+    pooled = pooling.maximum(messages, edges) if how == "maximum" else pooling.weighted_sum(messages, edges, weight)
+    assert pooled.dtype == torch.bfloat16
+    assert pooled.tolist() == ([[4, 5], [0, 0], [3, 3]] if how == "maximum" else [[3.25, 2.75], [0, 0], [3, 3]])
+    pooled.sum().backward()
+    assert messages.grad is not None
+    expected = [[0, 1], [1, 0], [1, 1]] if how == "maximum" else [[0.25, 0.25], [0.75, 0.75], [1, 1]]
+    assert messages.grad.tolist() == expected
+    if how == "weighted_sum":
+        assert weight.grad is not None
+        assert weight.grad.tolist() == [6, 6, 6]
+
+
 def test_parity_of_the_model_forwards_and_backwards() -> None:
     graph = random_graph()
     seeds = {"audiobook": torch.arange(20), "podcast": torch.tensor([4, 9, 2])}

@@ -13,7 +13,7 @@ from graphkit.config.hgnn import HgnnSection
 from graphkit.hgnn.schedule import learning_rate
 from graphkit.hgnn.step import make_optimiser
 from graphkit.training import device as devices
-from graphkit.training.device import DeviceError, choose_device, choose_precision
+from graphkit.training.device import DeviceError, choose_device, choose_precision, prepare
 from graphkit.training.gradients import FlatGradients
 
 CPU = torch.device("cpu")
@@ -99,6 +99,20 @@ def test_auto_precision_is_bfloat16_only_on_a_gpu_that_has_it(monkeypatch: pytes
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation, answer=has_it: answer)
         assert choose_precision("auto", gpu) == expected
         assert choose_precision("float32", gpu) == torch.float32
+
+
+def test_no_attention_on_a_gpu_plans_for_every_shape() -> None:
+    """cuDNN's does; sequences come in ever new shapes."""
+    before, threads = torch.backends.cuda.cudnn_sdp_enabled(), torch.get_num_threads()
+    try:
+        torch.backends.cuda.enable_cudnn_sdp(True)
+        prepare(CPU, 1)
+        assert torch.backends.cuda.cudnn_sdp_enabled()
+        prepare(torch.device("cuda"), 1)
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+        prepare(CPU, threads)
 
 
 def test_each_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
